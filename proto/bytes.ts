@@ -1,0 +1,73 @@
+/** Helpers on plain byte arrays. All integers on Waystone's wire are big-endian. */
+
+/** A Uint8Array over its own or a shared buffer; every byte string in this package. */
+export type Bytes = Uint8Array;
+
+/** Sequence numbers, times in µs and sizes are kept below this, so a `number` holds them exactly. */
+export const UINT53_MAX = Number.MAX_SAFE_INTEGER;
+
+/** Lower-case hex of `bytes`, without prefix. */
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+}
+
+/**
+ * Bytes of a hex string without prefix, of either case.
+ *
+ * @throws TypeError when `hex` is not an even number of hex digits.
+ */
+export function fromHex(hex: string): Uint8Array {
+  if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex)) {
+    throw new TypeError(`expected an even number of hex digits, got ${JSON.stringify(hex)}`);
+  }
+  return new Uint8Array(Buffer.from(hex, 'hex'));
+}
+
+/** Whether two byte strings are equal. Not constant time: use it on public values only. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  let size = 0;
+  for (const part of parts) size += part.length;
+  const joined = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+/** A DataView over exactly the bytes of `bytes`. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Writes a non-negative integer below 2^53 as u64. */
+export function writeUint53(view: DataView, offset: number, value: number): void {
+  view.setUint32(offset, Math.floor(value / 2 ** 32));
+  view.setUint32(offset + 4, value >>> 0);
+}
+
+/** Reads a u64 as a number, or null when it is 2^53 or more. */
+export function readUint53(view: DataView, offset: number): number | null {
+  const high = view.getUint32(offset);
+  if (high >= 2 ** 21) return null;
+  return high * 2 ** 32 + view.getUint32(offset + 4);
+}
+
+/** @throws RangeError when `value` is not an integer within `min..max`. */
+export function requireInteger(field: string, value: number, min: number, max: number): void {
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    throw new RangeError(`${field} must be an integer within ${min}..${max}, got ${value}`);
+  }
+}
+
+/** @throws TypeError when `bytes` is not exactly `length` bytes long. */
+export function requireLength(field: string, bytes: Uint8Array, length: number): void {
+  if (!(bytes instanceof Uint8Array) || bytes.length !== length) {
+    throw new TypeError(`${field} must be ${length} bytes, got ${bytes?.length ?? typeof bytes}`);
+  }
+}

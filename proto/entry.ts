@@ -1,0 +1,70 @@
+import {
+  readUint53,
+  requireInteger,
+  requireLength,
+  UINT53_MAX,
+  viewOf,
+  writeUint53,
+} from './bytes.js';
+import { SIGNATURE_BYTES } from './signature.js';
+import { STATEMENT_BYTES } from './statement.js';
+
+/** Size of entry v1: what a gateway commits for an envelope, and the data of a dataset's Merkle leaf. */
+export const ENTRY_BYTES = 280;
+
+/** Ingest flags: only what the gateway knew before the entry was durable. */
+export const INGEST_FLAGS = {
+  /** The gateway did not trust its own clock, so `receivedAtUs` is a guess and no time check ran. */
+  clockUntrusted: 1,
+} as const;
+
+/** Entry v1, big-endian; offsets beside the fields. */
+export interface Entry {
+  /** 0: statement, 200 bytes. */
+  readonly statement: Uint8Array;
+  /** 200: signature with low S, 64 bytes. */
+  readonly signature: Uint8Array;
+  /** 264: when the gateway received the envelope, µs UTC, u64 below 2^53; never falls within a dataset. */
+  readonly receivedAtUs: number;
+  /** 272: ingest flags, u32; reserved u32 = 0 follows. */
+  readonly flags: number;
+}
+
+/** @throws RangeError or TypeError naming the field, when a value does not fit. */
+export function encodeEntry(entry: Entry): Uint8Array {
+  requireLength('statement', entry.statement, STATEMENT_BYTES);
+  requireLength('signature', entry.signature, SIGNATURE_BYTES);
+  requireInteger('receivedAtUs', entry.receivedAtUs, 0, UINT53_MAX);
+  requireInteger('flags', entry.flags, 0, 0xffffffff);
+  const bytes = new Uint8Array(ENTRY_BYTES);
+  bytes.set(entry.statement, 0);
+  bytes.set(entry.signature, 200);
+  const view = viewOf(bytes);
+  writeUint53(view, 264, entry.receivedAtUs);
+  view.setUint32(272, entry.flags);
+  return bytes;
+}
+
+/**
+ * Reads entry v1; the statement inside is not judged here. The byte fields are views on `bytes`.
+ *
+ * @throws TypeError when `bytes` is not 280 bytes long.
+ * @throws RangeError when the receive time is 2^53 or more, a flag is unknown, or reserved bytes are set.
+ */
+export function decodeEntry(bytes: Uint8Array): Entry {
+  requireLength('entry', bytes, ENTRY_BYTES);
+  const view = viewOf(bytes);
+  const receivedAtUs = readUint53(view, 264);
+  if (receivedAtUs === null) {
+    throw new RangeError(`receivedAtUs must be below 2^53, got ${view.getBigUint64(264)}`);
+  }
+  const flags = view.getUint32(272);
+  requireInteger('flags', flags, 0, INGEST_FLAGS.clockUntrusted);
+  requireInteger('reserved', view.getUint32(276), 0, 0);
+  return {
+    statement: bytes.subarray(0, STATEMENT_BYTES),
+    signature: bytes.subarray(STATEMENT_BYTES, STATEMENT_BYTES + SIGNATURE_BYTES),
+    receivedAtUs,
+    flags,
+  };
+}

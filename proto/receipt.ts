@@ -1,0 +1,232 @@
+import { concatBytes, equalBytes, requireLength } from './bytes.js';
+import { LOG_ID_BYTES } from './checkpoint.js';
+import { CODES, type Code, codeFromNumber } from './codes.js';
+import { HASH_BYTES } from './hash.js';
+import { keyId, type PublicKey } from './keys.js';
+import { ByteReader, pathBytes, u8, u16, u32, u64 } from './reader.js';
+import { SIGNATURE_BYTES, verifySignature } from './signature.js';
+import { TAGS } from './tags.js';
+import { leafHash, rootFromInclusionProof } from './tree.js';
+
+/** What a gateway answers for one statement. */
+export type Outcome =
+  /** On disk under this entry leaf hash. The same bytes come for every resend. */
+  | { readonly kind: 'stored'; readonly entryLeaf: Uint8Array }
+  /** Refused for good; judged anew if it comes again. */
+  | { readonly kind: 'refused'; readonly code: Code }
+  /** Not now; come again after so many seconds. */
+  | { readonly kind: 'retry'; readonly code: Code; readonly afterSeconds: number }
+  /** Entry `index` of `count` in the dataset with this root; the message carries the path. */
+  | {
+      readonly kind: 'included';
+      readonly entryLeaf: Uint8Array;
+      readonly root: Uint8Array;
+      readonly index: number;
+      readonly count: number;
+    }
+  /** The dataset's DAT on chain `chainId`. */
+  | {
+      readonly kind: 'final';
+      readonly root: Uint8Array;
+      readonly tokenId: bigint;
+      readonly chainId: number;
+    };
+
+/** Answer to one statement of one device; the data of a leaf of a receipt tree. */
+export interface ReceiptBody {
+  /** Key id of the device, 32 bytes. */
+  readonly device: Uint8Array;
+  /** SHA-256 of the statement, or of the whole payload where no statement can be read; 32 bytes. */
+  readonly statement: Uint8Array;
+  readonly outcome: Outcome;
+}
+
+const KINDS = ['stored', 'refused', 'retry', 'included', 'final'] as const;
+
+/** Size of an encoded receipt body. */
+export const RECEIPT_BODY_BYTES = 184;
+
+/**
+ * kind u8 (1 stored … 5 final) ‖ reserved u8 ‖ code u16 ‖ retry after seconds u32 ‖ device 32 ‖ statement 32 ‖
+ * entry leaf 32 ‖ dataset root 32 ‖ token id u256 ‖ index or chain id u64 ‖ count u64.
+ */
+export function encodeReceiptBody(body: ReceiptBody): Uint8Array {
+  requireLength('device', body.device, HASH_BYTES);
+  requireLength('statement', body.statement, HASH_BYTES);
+  const { outcome } = body;
+  const zero = new Uint8Array(HASH_BYTES);
+  const refused = outcome.kind === 'refused' || outcome.kind === 'retry';
+  const located = outcome.kind === 'included' || outcome.kind === 'final';
+  const entry = outcome.kind === 'stored' || outcome.kind === 'included';
+  const place =
+    outcome.kind === 'included' ? outcome.index : outcome.kind === 'final' ? outcome.chainId : 0;
+  return concatBytes(
+    u8(KINDS.indexOf(outcome.kind) + 1),
+    u8(0),
+    u16(refused ? CODES[outcome.code] : 0),
+    u32(outcome.kind === 'retry' ? outcome.afterSeconds : 0),
+    body.device,
+    body.statement,
+    entry ? outcome.entryLeaf : zero,
+    located ? outcome.root : zero,
+    outcome.kind === 'final' ? u256(outcome.tokenId) : zero,
+    u64(place),
+    u64(outcome.kind === 'included' ? outcome.count : 0),
+  );
+}
+
+/** @throws RangeError when `bytes` is no receipt body. */
+export function decodeReceiptBody(bytes: Uint8Array): ReceiptBody {
+  const reader = new ByteReader(bytes, 'receipt body');
+  const kind = KINDS[reader.u8() - 1];
+  reader.expect(u8(0), 'reserved byte');
+  const number = reader.u16();
+  const afterSeconds = reader.u32();
+  const device = reader.bytes(HASH_BYTES);
+  const statement = reader.bytes(HASH_BYTES);
+  const entryLeaf = reader.bytes(HASH_BYTES);
+  const root = reader.bytes(HASH_BYTES);
+  const tokenId = BigInt(`0x${Buffer.from(reader.bytes(HASH_BYTES)).toString('hex')}`);
+  const place = reader.u53();
+  const count = reader.u53();
+  reader.end();
+  const code = codeFromNumber(number);
+  const outcome = ((): Outcome => {
+    switch (kind) {
+      case 'stored':
+        return { kind, entryLeaf };
+      case 'included':
+        return { kind, entryLeaf, root, index: place, count };
+      case 'final':
+        return { kind, root, tokenId, chainId: place };
+      case 'refused':
+      case 'retry':
+        if (code === null) throw new RangeError(`receipt has the unknown code ${number}`);
+        return kind === 'refused' ? { kind, code } : { kind, code, afterSeconds };
+      default:
+        throw new RangeError('receipt has an unknown kind');
+    }
+  })();
+  return { device, statement, outcome };
+}
+
+/** Size of what a gateway signs for a receipt tree. */
+export const RECEIPT_HEAD_BYTES = 104;
+
+/** Head of a receipt tree: tag 16 ‖ gateway id 32 ‖ logId 16 ‖ leaves u64 ‖ root 32. */
+export interface ReceiptHead {
+  readonly gateway: Uint8Array;
+  readonly logId: Uint8Array;
+  readonly size: number;
+  readonly root: Uint8Array;
+}
+
+export function encodeReceiptHead(head: ReceiptHead): Uint8Array {
+  requireLength('gateway', head.gateway, HASH_BYTES);
+  requireLength('logId', head.logId, LOG_ID_BYTES);
+  requireLength('root', head.root, HASH_BYTES);
+  return concatBytes(TAGS.receipt, head.gateway, head.logId, u64(head.size), head.root);
+}
+
+/**
+ * A receipt as it goes to a device: "WSRC" ‖ version u16 = 1 ‖ reserved u16 = 0 ‖ head 104 ‖ signature 64 ‖
+ * body 184 ‖ index of the body in the receipt tree u32 ‖ path ‖ path of the entry in its dataset
+ * (empty unless `included`); a path is a count u8 and 32 bytes each.
+ */
+export interface Receipt {
+  readonly headBytes: Uint8Array;
+  readonly head: ReceiptHead;
+  readonly signature: Uint8Array;
+  readonly bodyBytes: Uint8Array;
+  readonly body: ReceiptBody;
+  readonly index: number;
+  readonly path: readonly Uint8Array[];
+  readonly entryPath: readonly Uint8Array[];
+}
+
+const PREAMBLE = Uint8Array.of(0x57, 0x53, 0x52, 0x43, 0, 1, 0, 0); // "WSRC", version 1
+
+export function encodeReceipt(receipt: {
+  readonly headBytes: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly bodyBytes: Uint8Array;
+  readonly index: number;
+  readonly path: readonly Uint8Array[];
+  readonly entryPath?: readonly Uint8Array[];
+}): Uint8Array {
+  requireLength('head', receipt.headBytes, RECEIPT_HEAD_BYTES);
+  requireLength('signature', receipt.signature, SIGNATURE_BYTES);
+  requireLength('body', receipt.bodyBytes, RECEIPT_BODY_BYTES);
+  return concatBytes(
+    PREAMBLE,
+    receipt.headBytes,
+    receipt.signature,
+    receipt.bodyBytes,
+    u32(receipt.index),
+    pathBytes(receipt.path),
+    pathBytes(receipt.entryPath ?? []),
+  );
+}
+
+/**
+ * Reads a receipt; who signed it is judged by {@link receiptFault}.
+ *
+ * @throws RangeError when `bytes` is no receipt v1.
+ */
+export function decodeReceipt(bytes: Uint8Array): Receipt {
+  const reader = new ByteReader(bytes, 'receipt');
+  reader.expect(PREAMBLE, 'magic and version');
+  const headBytes = reader.bytes(RECEIPT_HEAD_BYTES);
+  const headReader = new ByteReader(headBytes, 'receipt head');
+  headReader.expect(TAGS.receipt, 'tag');
+  const head = {
+    gateway: headReader.bytes(HASH_BYTES),
+    logId: headReader.bytes(LOG_ID_BYTES),
+    size: headReader.u53(),
+    root: headReader.bytes(HASH_BYTES),
+  };
+  const signature = reader.bytes(SIGNATURE_BYTES);
+  const bodyBytes = reader.bytes(RECEIPT_BODY_BYTES);
+  const receipt: Receipt = {
+    headBytes,
+    head,
+    signature,
+    bodyBytes,
+    body: decodeReceiptBody(bodyBytes),
+    index: reader.u32(),
+    path: reader.path(),
+    entryPath: reader.path(),
+  };
+  reader.end();
+  return receipt;
+}
+
+/** Why `receipt` is not the word of `gateway`, or null. */
+export function receiptFault(receipt: Receipt, gateway: PublicKey): string | null {
+  const { head, body } = receipt;
+  if (!equalBytes(head.gateway, keyId(gateway))) return 'it names another gateway';
+  const root = rootFromInclusionProof(
+    leafHash(receipt.bodyBytes),
+    receipt.index,
+    head.size,
+    receipt.path,
+  );
+  if (root === null || !equalBytes(root, head.root)) return 'its path does not lead to its root';
+  if (!verifySignature(gateway, receipt.headBytes, receipt.signature)) {
+    return 'its signature does not match the gateway key';
+  }
+  if (body.outcome.kind === 'included') {
+    const { entryLeaf, index, count, root: datasetRoot } = body.outcome;
+    const found = rootFromInclusionProof(entryLeaf, index, count, receipt.entryPath);
+    if (found === null || !equalBytes(found, datasetRoot)) {
+      return 'its entry path does not lead to the dataset root';
+    }
+  }
+  return null;
+}
+
+function u256(value: bigint): Uint8Array {
+  if (value < 0n || value >= 2n ** 256n)
+    throw new RangeError(`token id must fit u256, got ${value}`);
+  return new Uint8Array(Buffer.from(value.toString(16).padStart(64, '0'), 'hex'));
+}
