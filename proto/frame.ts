@@ -29,6 +29,16 @@ export function decodeFrame(bytes: Uint8Array): waystone.v1.Frame {
   return wire.Frame.decode(new NumberReader(bytes));
 }
 
+/** Decodes the body of a hello; 64-bit integers as in {@link decodeFrame}. @throws Error for other bytes. */
+export function decodeHello(body: Uint8Array): waystone.v1.Hello {
+  return wire.Hello.decode(new NumberReader(body));
+}
+
+/** Decodes the body of a config message. @throws Error for other bytes. */
+export function decodeConfig(body: Uint8Array): waystone.v1.Config {
+  return wire.Config.decode(new NumberReader(body));
+}
+
 /**
  * What is wrong with a decoded frame, or null: the ranges that `frame.proto` states and that later stages
  * rely on. Unknown fields are allowed.

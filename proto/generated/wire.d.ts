@@ -1046,7 +1046,7 @@ export namespace waystone {
             queuedSessions: Uint8Array[];
 
             /** Hello wantedReceipts. */
-            wantedReceipts: Uint8Array[];
+            wantedReceipts: waystone.v1.StatementReference.$Properties[];
 
             /** Hello software. */
             software: string;
@@ -1088,7 +1088,7 @@ export namespace waystone {
                 queuedSessions?: (Uint8Array[]|null);
 
                 /** Hello wantedReceipts */
-                wantedReceipts?: (Uint8Array[]|null);
+                wantedReceipts?: (waystone.v1.StatementReference.$Properties[]|null);
 
                 /** Hello software */
                 software?: (string|null);
@@ -1112,6 +1112,75 @@ export namespace waystone {
                 /** STATE_OFFLINE value */
                 STATE_OFFLINE = 2
             }
+        }
+
+        /**
+         * Properties of a StatementReference.
+         * @deprecated Use waystone.v1.StatementReference.$Properties instead.
+         */
+        interface IStatementReference extends waystone.v1.StatementReference.$Properties {
+        }
+
+        /** Represents a StatementReference. */
+        class StatementReference {
+
+            /**
+             * Constructs a new StatementReference.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: waystone.v1.StatementReference.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** StatementReference session. */
+            session: Uint8Array;
+
+            /** StatementReference stream. */
+            stream: number;
+
+            /** StatementReference firstSequence. */
+            firstSequence: number;
+
+            /**
+             * Encodes the specified StatementReference message. Does not implicitly {@link waystone.v1.StatementReference.verify|verify} messages.
+             * @param message StatementReference message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: waystone.v1.StatementReference.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a StatementReference message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {waystone.v1.StatementReference & waystone.v1.StatementReference.$Shape} StatementReference
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): waystone.v1.StatementReference & waystone.v1.StatementReference.$Shape;
+        }
+
+        namespace StatementReference {
+
+            /** Properties of a StatementReference. */
+            interface $Properties {
+
+                /** StatementReference session */
+                session?: (Uint8Array|null);
+
+                /** StatementReference stream */
+                stream?: (number|null);
+
+                /** StatementReference firstSequence */
+                firstSequence?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a StatementReference. */
+            type $Shape = waystone.v1.StatementReference.$Properties;
         }
 
         /**

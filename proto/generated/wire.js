@@ -2687,7 +2687,7 @@ export const waystone = $root.waystone = (() => {
              * @property {Uint8Array|null} [session] Hello session
              * @property {number|null} [counter] Hello counter
              * @property {Array.<Uint8Array>|null} [queuedSessions] Hello queuedSessions
-             * @property {Array.<Uint8Array>|null} [wantedReceipts] Hello wantedReceipts
+             * @property {Array.<waystone.v1.StatementReference.$Properties>|null} [wantedReceipts] Hello wantedReceipts
              * @property {string|null} [software] Hello software
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
@@ -2756,7 +2756,7 @@ export const waystone = $root.waystone = (() => {
 
             /**
              * Hello wantedReceipts.
-             * @member {Array.<Uint8Array>} wantedReceipts
+             * @member {Array.<waystone.v1.StatementReference.$Properties>} wantedReceipts
              * @memberof waystone.v1.Hello
              * @instance
              */
@@ -2797,7 +2797,7 @@ export const waystone = $root.waystone = (() => {
                         writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.queuedSessions[i]);
                 if (message.wantedReceipts != null && message.wantedReceipts.length)
                     for (let i = 0; i < message.wantedReceipts.length; ++i)
-                        writer.uint32(/* id 5, wireType 2 =*/42).bytes(message.wantedReceipts[i]);
+                        $root.waystone.v1.StatementReference.encode(message.wantedReceipts[i], writer.uint32(/* id 5, wireType 2 =*/42).fork(), _depth + 1).ldelim();
                 if (message.software != null && $Object.hasOwnProperty.call(message, "software") && message.software !== "")
                     writer.uint32(/* id 6, wireType 2 =*/50).string(message.software);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
@@ -2884,7 +2884,7 @@ export const waystone = $root.waystone = (() => {
                                 break;
                             if (!(message.wantedReceipts && message.wantedReceipts.length))
                                 message.wantedReceipts = [];
-                            message.wantedReceipts.push(reader.bytes());
+                            message.wantedReceipts.push($root.waystone.v1.StatementReference.decode(reader, reader.size(), $undefined, _depth + 1));
                             continue;
                         }
                     case 6: {
@@ -2930,6 +2930,182 @@ export const waystone = $root.waystone = (() => {
             })();
 
             return Hello;
+        })();
+
+        v1.StatementReference = (function() {
+
+            /**
+             * Properties of a StatementReference.
+             * @typedef {Object} waystone.v1.StatementReference.$Properties
+             * @property {Uint8Array|null} [session] StatementReference session
+             * @property {number|null} [stream] StatementReference stream
+             * @property {number|null} [firstSequence] StatementReference firstSequence
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a StatementReference.
+             * @memberof waystone.v1
+             * @interface IStatementReference
+             * @augments waystone.v1.StatementReference.$Properties
+             * @deprecated Use waystone.v1.StatementReference.$Properties instead.
+             */
+
+            /**
+             * Shape of a StatementReference.
+             * @typedef {waystone.v1.StatementReference.$Properties} waystone.v1.StatementReference.$Shape
+             */
+
+            /**
+             * Constructs a new StatementReference.
+             * @memberof waystone.v1
+             * @classdesc Represents a StatementReference.
+             * @constructor
+             * @param {waystone.v1.StatementReference.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const StatementReference = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * StatementReference session.
+             * @member {Uint8Array} session
+             * @memberof waystone.v1.StatementReference
+             * @instance
+             */
+            StatementReference.prototype.session = $util.newBuffer([]);
+
+            /**
+             * StatementReference stream.
+             * @member {number} stream
+             * @memberof waystone.v1.StatementReference
+             * @instance
+             */
+            StatementReference.prototype.stream = 0;
+
+            /**
+             * StatementReference firstSequence.
+             * @member {number} firstSequence
+             * @memberof waystone.v1.StatementReference
+             * @instance
+             */
+            StatementReference.prototype.firstSequence = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Encodes the specified StatementReference message. Does not implicitly {@link waystone.v1.StatementReference.verify|verify} messages.
+             * @function encode
+             * @memberof waystone.v1.StatementReference
+             * @static
+             * @param {waystone.v1.StatementReference.$Properties} message StatementReference message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            StatementReference.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.session != null && $Object.hasOwnProperty.call(message, "session") && message.session.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.session);
+                if (message.stream != null && $Object.hasOwnProperty.call(message, "stream") && message.stream !== 0)
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint32(message.stream);
+                if (message.firstSequence != null && $Object.hasOwnProperty.call(message, "firstSequence") && (typeof message.firstSequence === "object" ? message.firstSequence.low || message.firstSequence.high : message.firstSequence !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.firstSequence);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a StatementReference message from the specified reader or buffer.
+             * @function decode
+             * @memberof waystone.v1.StatementReference
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {waystone.v1.StatementReference & waystone.v1.StatementReference.$Shape} StatementReference
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            StatementReference.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.waystone.v1.StatementReference();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.session = value;
+                            else
+                                delete message.session;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.stream = value;
+                            else
+                                delete message.stream;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.firstSequence = value;
+                            else
+                                delete message.firstSequence;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return StatementReference;
         })();
 
         v1.Config = (function() {
