@@ -103,6 +103,7 @@ export function decodeLogRecord(bytes: Uint8Array): LogRecord {
     manifestHash: reader.bytes(HASH_BYTES),
   };
   reader.end();
+  if (record.count < 1) throw new RangeError('log record has count 0');
   return record;
 }
 

@@ -30,7 +30,7 @@ export class DatasetSummary {
   readonly #latitude = new Range();
   readonly #longitude = new Range();
   readonly #devices = new Map<string, DeviceTally>();
-  readonly #fixes = new Map<string, number>();
+  readonly #fixes = new Map<number, number>();
   #imuSamples = 0;
   #wheelSpeeds = 0;
   #canFrames = 0;
@@ -75,7 +75,7 @@ export class DatasetSummary {
     if (this.#entries === 0) throw new RangeError('a dataset needs at least one entry, got none');
     const quality: ManifestQuality = {
       positions: [...this.#fixes.values()].reduce((sum, count) => sum + count, 0),
-      fixes: Object.fromEntries(this.#fixes),
+      fixes: Object.fromEntries([...this.#fixes].map(([fix, count]) => [fixName(fix), count])),
       imuSamples: this.#imuSamples,
       wheelSpeeds: this.#wheelSpeeds,
       canFrames: this.#canFrames,
@@ -125,7 +125,7 @@ export class DatasetSummary {
     if (position == null) return;
     this.#latitude.add(position.latitudeE9 ?? 0);
     this.#longitude.add(position.longitudeE9 ?? 0);
-    const fix = fixName(position.fix ?? 0);
+    const fix = position.fix ?? 0;
     this.#fixes.set(fix, (this.#fixes.get(fix) ?? 0) + 1);
   }
 }

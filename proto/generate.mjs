@@ -37,6 +37,10 @@ try {
     '--no-service',
   ];
   run('pbjs', [...shape, ...less, '--force-number', '-o', js, ...sources]);
+  // --force-number changes only the types: an absent 64-bit field would still read as a Long object, which is
+  // neither 0 nor comparable, as soon as any package in the process has loaded "long".
+  const longDefault = /\$util\.Long \? \$util\.Long\.fromBits\(0,0,(?:true|false)\) : 0;/g;
+  writeFileSync(js, readFileSync(js, 'utf8').replace(longDefault, '0;'));
   run('pbts', ['-o', types, js]);
   let stale = false;
   for (const [made, kept] of [

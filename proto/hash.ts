@@ -7,5 +7,7 @@ export const HASH_BYTES = 32;
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
-  return hash.digest();
+  // Not the Buffer itself: its slice() shares memory, which a Uint8Array's never does.
+  const digest = hash.digest();
+  return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength);
 }

@@ -1,4 +1,4 @@
-import { requireLength, toHex } from './bytes.js';
+import { requireInteger, requireLength, toHex, UINT53_MAX } from './bytes.js';
 import { didFromKey, type KeyType, type PublicKey } from './keys.js';
 import { normaliseSignature, SIGNATURE_BYTES, verifySignature } from './signature.js';
 import { SESSION_BYTES } from './statement.js';
@@ -27,9 +27,14 @@ const ALGORITHM: Record<KeyType, string> = {
   Ed25519: 'EdDSA',
 };
 
-/** The bytes that the device signs (ECDSA over their SHA-256, Ed25519 over themselves). */
+/**
+ * The bytes that the device signs (ECDSA over their SHA-256, Ed25519 over themselves).
+ *
+ * @throws RangeError or TypeError naming the field, when a value does not fit.
+ */
 export function loginTokenInput(type: KeyType, token: LoginToken): Uint8Array {
   requireLength('session', token.session, SESSION_BYTES);
+  requireInteger('counter', token.counter, 1, UINT53_MAX);
   const header = { alg: ALGORITHM[type], typ: 'JWT' };
   const claims = {
     aud: token.gateway,

@@ -1,4 +1,11 @@
-import { concatBytes, readUint53, viewOf, writeUint53 } from './bytes.js';
+import {
+  concatBytes,
+  readUint53,
+  requireInteger,
+  requireLength,
+  viewOf,
+  writeUint53,
+} from './bytes.js';
 
 /** Reads big-endian fields in order; each method throws RangeError when the bytes end early. */
 export class ByteReader {
@@ -81,7 +88,13 @@ export function u64(value: number): Uint8Array {
   return bytes;
 }
 
-/** A Merkle path: count in one byte, then the hashes. */
+/**
+ * A Merkle path: count in one byte, then the hashes.
+ *
+ * @throws RangeError or TypeError when the path has more than 255 hashes or one is not 32 bytes long.
+ */
 export function pathBytes(path: readonly Uint8Array[]): Uint8Array {
+  requireInteger('path length', path.length, 0, 0xff);
+  for (const hash of path) requireLength('path hash', hash, 32);
   return concatBytes(u8(path.length), ...path);
 }

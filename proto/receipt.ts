@@ -1,4 +1,4 @@
-import { concatBytes, equalBytes, requireLength } from './bytes.js';
+import { concatBytes, equalBytes, requireInteger, requireLength, UINT53_MAX } from './bytes.js';
 import { LOG_ID_BYTES } from './checkpoint.js';
 import { CODES, type Code, codeFromNumber } from './codes.js';
 import { HASH_BYTES } from './hash.js';
@@ -49,6 +49,9 @@ export const RECEIPT_BODY_BYTES = 184;
 /**
  * kind u8 (1 stored … 5 final) ‖ reserved u8 ‖ code u16 ‖ retry after seconds u32 ‖ device 32 ‖ statement 32 ‖
  * entry leaf 32 ‖ dataset root 32 ‖ token id u256 ‖ index or chain id u64 ‖ count u64.
+ * What a kind does not use is zero.
+ *
+ * @throws RangeError or TypeError naming the field, when a value does not fit.
  */
 export function encodeReceiptBody(body: ReceiptBody): Uint8Array {
   requireLength('device', body.device, HASH_BYTES);
@@ -60,18 +63,23 @@ export function encodeReceiptBody(body: ReceiptBody): Uint8Array {
   const entry = outcome.kind === 'stored' || outcome.kind === 'included';
   const place =
     outcome.kind === 'included' ? outcome.index : outcome.kind === 'final' ? outcome.chainId : 0;
+  const count = outcome.kind === 'included' ? outcome.count : 0;
+  const afterSeconds = outcome.kind === 'retry' ? outcome.afterSeconds : 0;
+  requireInteger(outcome.kind === 'final' ? 'chainId' : 'index', place, 0, UINT53_MAX);
+  requireInteger('count', count, 0, UINT53_MAX);
+  requireInteger('afterSeconds', afterSeconds, 0, 0xffffffff);
   return concatBytes(
     u8(KINDS.indexOf(outcome.kind) + 1),
     u8(0),
     u16(refused ? CODES[outcome.code] : 0),
-    u32(outcome.kind === 'retry' ? outcome.afterSeconds : 0),
+    u32(afterSeconds),
     body.device,
     body.statement,
     entry ? outcome.entryLeaf : zero,
     located ? outcome.root : zero,
     outcome.kind === 'final' ? u256(outcome.tokenId) : zero,
     u64(place),
-    u64(outcome.kind === 'included' ? outcome.count : 0),
+    u64(count),
   );
 }
 
@@ -107,7 +115,12 @@ export function decodeReceiptBody(bytes: Uint8Array): ReceiptBody {
         throw new RangeError('receipt has an unknown kind');
     }
   })();
-  return { device, statement, outcome };
+  const body = { device, statement, outcome };
+  // One encoding per body: a field that the kind does not use is zero, so later versions may give it a meaning.
+  if (!equalBytes(encodeReceiptBody(body), bytes)) {
+    throw new RangeError(`receipt of kind ${outcome.kind} has a field set that it does not use`);
+  }
+  return body;
 }
 
 /** Size of what a gateway signs for a receipt tree. */
@@ -121,7 +134,9 @@ export interface ReceiptHead {
   readonly root: Uint8Array;
 }
 
+/** @throws RangeError or TypeError naming the field, when a value does not fit. */
 export function encodeReceiptHead(head: ReceiptHead): Uint8Array {
+  requireInteger('size', head.size, 1, UINT53_MAX);
   requireLength('gateway', head.gateway, HASH_BYTES);
   requireLength('logId', head.logId, LOG_ID_BYTES);
   requireLength('root', head.root, HASH_BYTES);
@@ -157,6 +172,7 @@ export function encodeReceipt(receipt: {
   requireLength('head', receipt.headBytes, RECEIPT_HEAD_BYTES);
   requireLength('signature', receipt.signature, SIGNATURE_BYTES);
   requireLength('body', receipt.bodyBytes, RECEIPT_BODY_BYTES);
+  requireInteger('index', receipt.index, 0, 0xffffffff);
   return concatBytes(
     PREAMBLE,
     receipt.headBytes,

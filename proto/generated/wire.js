@@ -92,7 +92,7 @@ export const waystone = $root.waystone = (() => {
              * @memberof waystone.v1.Frame
              * @instance
              */
-            Frame.prototype.timeUs = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            Frame.prototype.timeUs = 0;
 
             /**
              * Frame clock.
@@ -693,7 +693,7 @@ export const waystone = $root.waystone = (() => {
              * @memberof waystone.v1.Position
              * @instance
              */
-            Position.prototype.latitudeE9 = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+            Position.prototype.latitudeE9 = 0;
 
             /**
              * Position longitudeE9.
@@ -701,7 +701,7 @@ export const waystone = $root.waystone = (() => {
              * @memberof waystone.v1.Position
              * @instance
              */
-            Position.prototype.longitudeE9 = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+            Position.prototype.longitudeE9 = 0;
 
             /**
              * Position heightEllipsoidMm.
@@ -2120,7 +2120,7 @@ export const waystone = $root.waystone = (() => {
              * @memberof waystone.v1.BlobReference
              * @instance
              */
-            BlobReference.prototype.sizeBytes = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            BlobReference.prototype.sizeBytes = 0;
 
             /**
              * BlobReference mediaType.
@@ -2516,7 +2516,7 @@ export const waystone = $root.waystone = (() => {
              * @memberof waystone.v1.Discarded
              * @instance
              */
-            Discarded.prototype.first = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            Discarded.prototype.first = 0;
 
             /**
              * Discarded last.
@@ -2524,7 +2524,7 @@ export const waystone = $root.waystone = (() => {
              * @memberof waystone.v1.Discarded
              * @instance
              */
-            Discarded.prototype.last = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            Discarded.prototype.last = 0;
 
             /**
              * Discarded reason.
@@ -2744,7 +2744,7 @@ export const waystone = $root.waystone = (() => {
              * @memberof waystone.v1.Hello
              * @instance
              */
-            Hello.prototype.counter = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            Hello.prototype.counter = 0;
 
             /**
              * Hello queuedSessions.
@@ -2993,7 +2993,7 @@ export const waystone = $root.waystone = (() => {
              * @memberof waystone.v1.StatementReference
              * @instance
              */
-            StatementReference.prototype.firstSequence = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            StatementReference.prototype.firstSequence = 0;
 
             /**
              * Encodes the specified StatementReference message. Does not implicitly {@link waystone.v1.StatementReference.verify|verify} messages.

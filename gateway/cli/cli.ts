@@ -1,0 +1,137 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { messageOf, WaystoneError } from '../core/errors.js';
+import { Call } from './call.js';
+import { addBackup } from './commands/backup.js';
+import { addBatches } from './commands/batches.js';
+import { addDatasets } from './commands/datasets.js';
+import { addDevices } from './commands/devices.js';
+import { addInit } from './commands/init.js';
+import { addProve } from './commands/prove.js';
+import { addRestore } from './commands/restore.js';
+import { addStart } from './commands/start.js';
+import { addStatus } from './commands/status.js';
+import { addVerify } from './commands/verify.js';
+import { EXIT, exitCodeOf } from './exit-code.js';
+import { plain } from './format.js';
+import type { Parts } from './parts.js';
+import type { Terminal } from './terminal.js';
+
+/** Gives a command what it does; the number that it returns is the exit code, 0 by default. */
+export type AddAction = <Options extends object = object>(
+  command: Command,
+  action: (call: Call<Options>, ...positional: string[]) => Promise<number | undefined>,
+) => Command;
+
+/** A file of `commands/`: adds its command, or group of commands, to the program. */
+export type AddCommand = (program: Command, act: AddAction) => void;
+
+/** In the order of `waystone --help`. */
+const COMMANDS: readonly AddCommand[] = [
+  addInit,
+  addStart,
+  addStatus,
+  addDevices,
+  addBatches,
+  addDatasets,
+  addProve,
+  addVerify,
+  addBackup,
+  addRestore,
+];
+
+/**
+ * Runs one command line.
+ *
+ * @param args Without `node` and the script's name.
+ * @returns The exit code: 0 done, 1 failed, 2 wrong usage or configuration, 3 only from `verify`.
+ */
+export async function runCli(
+  args: readonly string[],
+  terminal: Terminal,
+  parts: Parts,
+): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  const act: AddAction = (command, action) =>
+    command.action(async () => {
+      exitCode = (await action(new Call(command, terminal, parts), ...command.args)) ?? EXIT.ok;
+    });
+
+  const program = buildProgram(terminal);
+  for (const add of COMMANDS) add(program, act);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    // Help that was shown because a command is missing is its own message.
+    if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage;
+    return report(error, args, terminal);
+  }
+}
+
+function buildProgram(terminal: Terminal): Command {
+  return new Command('waystone')
+    .description('Turns signed sensor frames into datasets that anyone can check.')
+    .version(version(), '-V, --version', 'show the version')
+    .option('--home <folder>', 'home of the gateway (default: $WAYSTONE_HOME, else ~/.waystone)')
+    .option('--url <url>', "the running gateway's API (default: $WAYSTONE_URL, else from the home)")
+    .option('--json', 'answer with JSON')
+    .option('--verbose', 'show the stack of an error')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => terminal.out(text),
+      writeErr: (text) => terminal.err(text),
+      // Said once, in our own form, by report().
+      outputError: () => undefined,
+    })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
+            3 from verify: consistent, but the signer was not pinned.
+A gateway on another machine: WAYSTONE_URL and WAYSTONE_TOKEN.
+
+Example:
+  waystone init && waystone start`,
+    );
+}
+
+/** One line on standard error, or with --json one object on standard output. */
+function report(error: unknown, args: readonly string[], terminal: Terminal): number {
+  const { code, message } = describe(error);
+  if (args.includes('--json')) {
+    terminal.out(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);
+  } else {
+    terminal.err(`${code}: ${plain(message)}\n`);
+  }
+  if (args.includes('--verbose') && error instanceof Error) terminal.err(`${stackOf(error)}\n`);
+  return exitCodeOf(code);
+}
+
+function describe(error: unknown): { code: string; message: string } {
+  if (error instanceof WaystoneError) return error;
+  if (error instanceof CommanderError) {
+    const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+    return { code: 'USAGE', message: `${message} (waystone --help shows what there is)` };
+  }
+  return { code: 'INTERNAL', message: messageOf(error) };
+}
+
+function stackOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by ${stackOf(error.cause)}` : '';
+  return `${error.stack ?? error.message}${cause}`;
+}
+
+function version(): string {
+  // One folder up in the sources, two in dist/.
+  for (const up of ['../package.json', '../../package.json']) {
+    try {
+      return JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')).version;
+    } catch {}
+  }
+  return 'unknown';
+}

@@ -1,0 +1,99 @@
+import type { BatchStatus } from '../../core/view.js';
+import type { AddCommand } from '../cli.js';
+import { count, date, pairs, size, span, table } from '../format.js';
+
+export const addBatches: AddCommand = (program, act) => {
+  const batches = program
+    .command('batches')
+    .description('what becomes of the data: open, sealed, committed, forged')
+    .addHelpText('after', '\nExample:\n  waystone batches list');
+
+  const list = batches
+    .command('list')
+    .description('list the newest batches, and what each waits for')
+    .option('--limit <number>', 'how many, 1 to 1000', '20')
+    .addHelpText('after', '\nExample:\n  waystone batches list --limit 5');
+  act<{ limit: string }>(list, async (call) => {
+    const path = `/v1/batches?limit=${encodeURIComponent(call.options.limit)}`;
+    const answer = await (await call.api()).get<{ batches: BatchStatus[] }>(path);
+    call.print(answer, () => batchTable(answer.batches));
+    return undefined;
+  });
+
+  const show = batches
+    .command('show')
+    .argument('<id>', 'number of the batch')
+    .description('show one batch')
+    .addHelpText('after', '\nExample:\n  waystone batches show 3');
+  act(show, async (call, id = '') => {
+    const path = `/v1/batches/${encodeURIComponent(id)}`;
+    const batch = await (await call.api()).get<BatchStatus>(path);
+    call.print(batch, () => describeBatch(batch));
+    return undefined;
+  });
+
+  const seal = batches
+    .command('seal')
+    .description('close every open batch now, whatever its age')
+    .addHelpText('after', '\nExample:\n  waystone batches seal');
+  act(seal, async (call) => {
+    const { body } = await (await call.api()).ask<{ batches: number[] }>(
+      'POST',
+      '/v1/batches/seal',
+    );
+    call.print(body, () =>
+      body.batches.length === 0
+        ? 'no batch is open\n'
+        : `closed ${body.batches.length === 1 ? 'batch' : 'batches'} ${body.batches.join(', ')}\n`,
+    );
+    return undefined;
+  });
+};
+
+export function batchTable(batches: readonly BatchStatus[]): string {
+  return table(
+    ['>BATCH', 'STATE', 'STREAM', '>FRAMES', '>DEVICES', '>SIZE', '>AGE', 'WAITS FOR'],
+    batches.map((batch) => [
+      String(batch.id),
+      batch.state,
+      batch.streamName,
+      count(batch.frames),
+      count(batch.devices),
+      size(batch.bytes),
+      span(batch.ageSeconds),
+      batch.waitsFor,
+    ]),
+    'no batch yet: no device has sent anything',
+  );
+}
+
+function describeBatch(batch: BatchStatus): string {
+  return pairs([
+    ['batch', String(batch.id)],
+    ['state', batch.state],
+    ['waits for', batch.waitsFor || 'nothing, it is done'],
+    ['stream', `${batch.streamName} (${batch.stream})`],
+    [
+      'holds',
+      `${count(batch.frames)} frames in ${count(batch.entries)} entries, ${size(batch.bytes)}`,
+    ],
+    ['devices', count(batch.devices)],
+    ['signatures', batch.signatures],
+    ['opened', `${date(batch.openedAtUs)}, ${span(batch.ageSeconds)} old`],
+    ['last data', date(batch.lastReceivedAtUs)],
+    ['sealed', batch.sealedAtUs === null ? 'not yet' : date(batch.sealedAtUs)],
+    ['root', batch.root ?? 'not yet'],
+    ...describeDat(batch.dat),
+  ]);
+}
+
+/** The DAT of a batch or dataset, as rows. */
+export function describeDat(dat: BatchStatus['dat']): [string, string][] {
+  if (dat === null) return [['DAT', 'not yet']];
+  return [
+    ['DAT', `token ${dat.tokenId}, class ${dat.classId}`],
+    ['owner', dat.owner],
+    ['contract', `${dat.contract} on chain ${dat.chainId}`],
+    ['transaction', dat.transaction],
+  ];
+}

@@ -1,0 +1,96 @@
+import type { Manifest } from '@waystone/proto';
+import { WaystoneError } from '../../core/errors.js';
+import type { DatasetStatus } from '../../core/view.js';
+import type { ApiClient } from '../api-client.js';
+import type { AddCommand } from '../cli.js';
+import { ago, count, date, pairs, table } from '../format.js';
+import { describeDat } from './batches.js';
+
+/** Hex digits of a root in the list; enough to name a dataset by. */
+const ROOT_CHARS_SHOWN = 16;
+
+export const addDatasets: AddCommand = (program, act) => {
+  const datasets = program
+    .command('datasets')
+    .description('the sealed datasets')
+    .addHelpText('after', '\nExample:\n  waystone datasets list');
+
+  const list = datasets
+    .command('list')
+    .description('list the newest datasets')
+    .option('--limit <number>', 'how many, 1 to 1000', '20')
+    .addHelpText('after', '\nExample:\n  waystone datasets list --limit 5');
+  act<{ limit: string }>(list, async (call) => {
+    const path = `/v1/datasets?limit=${encodeURIComponent(call.options.limit)}`;
+    const answer = await (await call.api()).get<{ datasets: DatasetStatus[] }>(path);
+    call.print(answer, () => datasetTable(answer.datasets, call.terminal.nowMs() * 1000));
+    return undefined;
+  });
+
+  const show = datasets
+    .command('show')
+    .argument('<root>', 'root of the dataset, or enough of its first digits')
+    .description('show one dataset')
+    .addHelpText('after', '\nExample:\n  waystone datasets show 3f9a62c1');
+  act(show, async (call, given = '') => {
+    const api = await call.api();
+    const root = await completeRoot(api, given.toLowerCase());
+    const dataset = await api.get<DatasetStatus & { manifest: Manifest }>(
+      `/v1/datasets/${encodeURIComponent(root)}`,
+    );
+    call.print(dataset, () => describeDataset(dataset));
+    return undefined;
+  });
+};
+
+/** The only root that starts with these digits, among the newest 1,000 datasets. */
+async function completeRoot(api: ApiClient, start: string): Promise<string> {
+  if (!/^[0-9a-f]{4,63}$/.test(start)) return start;
+  const { datasets } = await api.get<{ datasets: DatasetStatus[] }>('/v1/datasets?limit=1000');
+  const roots = datasets.map(({ root }) => root).filter((root) => root.startsWith(start));
+  if (roots.length === 1 && roots[0] !== undefined) return roots[0];
+  throw new WaystoneError(
+    'DATASET_UNKNOWN',
+    roots.length === 0
+      ? `no dataset's root starts with ${start}; waystone datasets list shows those there are`
+      : `${roots.length} roots start with ${start}; give more digits`,
+  );
+}
+
+function datasetTable(datasets: readonly DatasetStatus[], nowUs: number): string {
+  return table(
+    ['>LOG', 'ROOT', 'STATE', '>FRAMES', '>SEALED', '>DAT', 'WAITS FOR'],
+    datasets.map((dataset) => [
+      String(dataset.logIndex),
+      dataset.root.slice(0, ROOT_CHARS_SHOWN),
+      dataset.state,
+      count(dataset.frames),
+      ago(dataset.sealedAtUs, nowUs),
+      dataset.dat === null ? '-' : `#${dataset.dat.tokenId}`,
+      dataset.waitsFor,
+    ]),
+    'no dataset yet; waystone batches list shows what is open, waystone batches seal closes it',
+  );
+}
+
+function describeDataset(dataset: DatasetStatus & { manifest: Manifest }): string {
+  const { manifest } = dataset;
+  return pairs([
+    ['root', dataset.root],
+    ['state', dataset.state],
+    ['waits for', dataset.waitsFor || 'nothing, it is done'],
+    ['stream', `${manifest.streamName} (${manifest.stream})`],
+    ['holds', `${count(dataset.frames)} frames in ${count(dataset.entries)} entries`],
+    ['devices', count(manifest.devices.length)],
+    [
+      'times',
+      `${date(manifest.time.minUs)} to ${date(manifest.time.maxUs)} (${manifest.time.base})`,
+    ],
+    ['signatures', manifest.signatures],
+    ['sealed', `${date(dataset.sealedAtUs)}, from batch ${dataset.batch}`],
+    ['log', `${dataset.logId}, place ${dataset.logIndex}`],
+    ['manifest hash', dataset.manifestHash],
+    ...describeDat(dataset.dat),
+    ['folder', dataset.folder],
+  ]);
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+import { runCli } from './cli.js';
+import type { Parts } from './parts.js';
+import { processTerminal } from './terminal.js';
+
+const parts: Parts = {
+  async startGateway(config, options) {
+    return (await import('../gateway.js')).startGateway(config, options);
+  },
+  async restoreBackup(options) {
+    return (await import('../ledger/restore.js')).restoreBackup(options);
+  },
+  async openChain({ rpcUrl, forge }) {
+    const { RpcChainReader } = await import('../forge/chain-reader.js');
+    return new RpcChainReader({ url: rpcUrl, datasetForge: forge });
+  },
+  onStopSignal(stop) {
+    process.on('SIGTERM', stop).on('SIGINT', stop);
+    return () => process.off('SIGTERM', stop).off('SIGINT', stop);
+  },
+  exitNow: (code) => process.exit(code),
+};
+
+// `waystone batches list | head` closes the pipe early: that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
+process.exitCode = await runCli(process.argv.slice(2), processTerminal, parts);

@@ -1,0 +1,32 @@
+import type { ChainReader } from '../core/chain-view.js';
+import type { Config } from '../core/config.js';
+import type { Logger } from '../core/logger.js';
+
+/**
+ * The heavy parts of the gateway that some commands need. They are loaded when such a command runs, so that
+ * `waystone status` starts neither SQLite nor ethers.
+ */
+export interface Parts {
+  /** @param options `onFatal` is called when the state on disk is unknown and the process must end. */
+  startGateway(
+    config: Config,
+    options: { logger: Logger; onFatal: (error: Error) => void },
+  ): Promise<RunningGateway>;
+  restoreBackup(options: {
+    backup: string;
+    dataFolder: string;
+    home: string;
+  }): Promise<{ logId: string; datasets: number }>;
+  /** Reads datasets from a DatasetForge contract; close it, or its connection keeps the process alive. */
+  openChain(options: { rpcUrl: string; forge: string }): Promise<ChainReader & { close(): void }>;
+  /** Calls `stop` for each SIGTERM and SIGINT. @returns what takes the handler away again. */
+  onStopSignal(stop: (signal: string) => void): () => void;
+  /** Ends the process at once. */
+  exitNow(code: number): void;
+}
+
+export interface RunningGateway {
+  readonly mqttPort: number;
+  readonly httpPort: number;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,209 @@
+import { z } from 'zod';
+import type { Config } from '../core/config.js';
+
+const MIB = 1024 * 1024;
+
+const integer = (min: number, max: number) => z.int().min(min).max(max);
+const text = (charsMax: number) => z.string().max(charsMax);
+const host = z
+  .string()
+  .max(253)
+  .regex(/^[A-Za-z0-9.:_-]+$/, 'a host name or IP address');
+const file = text(4096);
+
+/**
+ * Every setting: its type, default, range and meaning. The defaults, the checks, the commented file and the
+ * names of the environment variables all come from here. Names are those of {@link Config}.
+ */
+export const CONFIG_SCHEMA = {
+  '': {
+    about: 'Where things are.',
+    keys: {
+      dataFolder: file
+        .default('')
+        .describe(
+          'Folder of ledger, datasets and local chain. Empty is the folder "data" of the home; a relative path is relative to the home.',
+        ),
+    },
+  },
+  mqtt: {
+    about: 'The embedded MQTT broker that devices talk to.',
+    keys: {
+      host: host
+        .default('127.0.0.1')
+        .describe(
+          'Address to listen on; 0.0.0.0 opens it to the network, and TLS should then be on.',
+        ),
+      port: integer(0, 65_535).default(1883).describe('TCP port; 0 takes a free one.'),
+      tlsCertificateFile: file
+        .default('')
+        .describe('PEM file of the TLS certificate chain; set it together with tlsKeyFile.'),
+      tlsKeyFile: file.default('').describe('PEM file of the TLS private key.'),
+      connectionsMax: integer(1, 100_000)
+        .default(2000)
+        .describe('Connections at once; more are closed at once. Bounds memory.'),
+      inFlightPerConnectionMax: integer(1, 10_000)
+        .default(64)
+        .describe(
+          'Envelopes of one connection that may wait for their answer; its socket is not read meanwhile.',
+        ),
+      inFlightBytesMax: integer(MIB, 4096 * MIB)
+        .default(64 * MIB)
+        .describe('Bytes of envelopes that may wait in the whole gateway. Bounds memory.'),
+      connectTimeoutSeconds: integer(1, 300)
+        .default(10)
+        .describe('Seconds that a client may take from connecting to its CONNECT packet.'),
+    },
+  },
+  http: {
+    about: 'The HTTP API and the status page.',
+    keys: {
+      host: host
+        .default('127.0.0.1')
+        .describe(
+          'Address to listen on. It speaks plain HTTP: put a TLS proxy before any other one.',
+        ),
+      port: integer(0, 65_535).default(8484).describe('TCP port; 0 takes a free one.'),
+    },
+  },
+  batch: {
+    about: 'When an open batch is sealed: whichever comes first.',
+    keys: {
+      entriesMax: integer(1, 1_048_576)
+        .default(16_384)
+        .describe('Entries after which a batch is sealed. Bounds the length of its proofs.'),
+      bytesMax: integer(MIB, 1024 * MIB)
+        .default(64 * MIB)
+        .describe('Bytes of frames after which a batch is sealed.'),
+      ageSecondsMax: integer(1, 2_592_000)
+        .default(600)
+        .describe('Seconds after its first entry when a batch is sealed.'),
+    },
+  },
+  chain: {
+    about: 'Where datasets are forged.',
+    keys: {
+      network: z
+        .enum(['local', 'none'])
+        .default('local')
+        .describe(
+          '"local" is a chain of the gateway\'s own that anchors nothing publicly; "none" seals without forging.',
+        ),
+    },
+  },
+  dat: {
+    about: 'Terms of the DATs that are minted from now on.',
+    keys: {
+      quotaCalls: integer(1, 1_000_000_000_000)
+        .default(10_000)
+        .describe("Calls that a new DAT's licence allows."),
+      shareWeight: integer(1, 1_000_000_000_000)
+        .default(1_000_000)
+        .describe("Share weight of the iDAO's token: what revenue is divided by."),
+      expiresAfterDays: integer(0, 36_500)
+        .default(0)
+        .describe('Days until the licence ends; 0 is never.'),
+      policyUrl: text(512)
+        .refine((value) => value === '' || URL.canParse(value), 'a URL, or empty')
+        .default('')
+        .describe('Address of the licence text, kept on chain.'),
+    },
+  },
+  idao: {
+    about: 'How the iDAO is called when the gateway creates it.',
+    keys: {
+      name: text(64).min(1).default('Waystone iDAO').describe('Its name.'),
+      description: text(256).default('').describe('What it does, in a sentence.'),
+    },
+  },
+  log: {
+    about: 'Logs, one JSON object a line on standard output.',
+    keys: {
+      level: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .describe('The least severe level that is written.'),
+    },
+  },
+} as const;
+
+/** Streams, checked apart from the rest because their names are the operator's. */
+export const STREAMS_ABOUT =
+  'Streams that devices may use, as name = id. Datasets are per stream, so an id must never change its meaning.';
+export const STREAMS_ALLOWED =
+  'at least one name = id; names of a-z, 0-9 and "-" up to 32, ids integers from 1 to 4294967295, each once';
+export const STREAMS_DEFAULT: Readonly<Record<string, number>> = { drive: 1 };
+
+export const STREAMS_SCHEMA = z
+  .record(z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/), integer(1, 0xffff_ffff))
+  .refine((streams) => Object.keys(streams).length >= 1)
+  .refine((streams) => new Set(Object.values(streams)).size === Object.keys(streams).length);
+
+/** A setting, as everything but the checks needs it. */
+export interface ConfigKey {
+  /** Full name: `mqtt.port`. */
+  readonly key: string;
+  readonly section: string;
+  readonly name: string;
+  readonly environment: string;
+  readonly about: string;
+  readonly fallback: string | number;
+  /** What is allowed, in words. */
+  readonly allowed: string;
+  readonly kind: 'integer' | 'text';
+  readonly schema: z.ZodType<string | number>;
+}
+
+/** All settings in the order of the commented file. */
+export const CONFIG_KEYS: readonly ConfigKey[] = Object.entries(CONFIG_SCHEMA).flatMap(
+  ([section, { keys }]) =>
+    Object.entries(keys).map(([name, schema]) => describeKey(section, name, schema)),
+);
+
+/** `mqtt.connectionsMax` → `WAYSTONE_MQTT_CONNECTIONS_MAX`. */
+export function environmentName(key: string): string {
+  const snake = key.replace(/([a-z0-9])([A-Z])/g, '$1_$2').replaceAll('.', '_');
+  return `WAYSTONE_${snake.toUpperCase()}`;
+}
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly default?: string | number;
+}
+
+function describeKey(
+  section: string,
+  name: string,
+  schema: z.ZodType<string | number> & { description?: string | undefined },
+): ConfigKey {
+  const json = z.toJSONSchema(schema, { io: 'input' }) as JsonSchema;
+  const key = section === '' ? name : `${section}.${name}`;
+  if (json.default === undefined || schema.description === undefined) {
+    throw new TypeError(`setting ${key} needs a default and a description`);
+  }
+  return {
+    key,
+    section,
+    name,
+    environment: environmentName(key),
+    about: schema.description,
+    fallback: json.default,
+    allowed: describeAllowed(json, key),
+    kind: json.type === 'integer' ? 'integer' : 'text',
+    schema,
+  };
+}
+
+function describeAllowed(json: JsonSchema, key: string): string {
+  if (json.enum !== undefined) return `one of ${json.enum.map((word) => `"${word}"`).join(', ')}`;
+  if (json.type === 'integer') return `an integer from ${json.minimum} to ${json.maximum}`;
+  if (key.endsWith('.host')) return 'a host name or IP address in quotes';
+  if (key.endsWith('Url')) return 'a URL in quotes, or ""';
+  if (/(File|Folder)$/.test(key)) return 'a path in quotes, or ""';
+  return `text of ${json.minLength ?? 0} to ${json.maxLength} characters in quotes`;
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IDAT} from "./IDAT.sol";
+import {IDeviceRegistry} from "./IDeviceRegistry.sol";
+import {IIDAO} from "./IIDAO.sol";
+
+/// @title DatasetForge
+/// @notice Commits sealed datasets and, after a window, turns each into one DAT of its iDAO.
+///
+/// A dataset is (iDAO, log, index): its key is `keccak256(abi.encode(idao, logId, index))`, so a
+/// second commit or a second token is impossible, however often a gateway tries. Two words are
+/// stored for each: the hash of the record and a status word; the record itself is in the event
+/// and comes back as an argument where it is needed.
+contract DatasetForge {
+    /// @notice What is committed.
+    /// @param gateway id of the gateway key that signed the dataset's checkpoint
+    /// @param logId the gateway's log; `index` is the dataset's place in it
+    /// @param root RFC 9162 tree head (SHA-256) over `count` entries
+    /// @param manifestHash SHA-256 of the manifest
+    /// @param minTime earliest capture time, microseconds UTC
+    /// @param maxTime latest capture time, microseconds UTC
+    /// @param url where the entries file is published; may be empty on a local chain
+    struct Record {
+        address idao;
+        bytes32 gateway;
+        bytes16 logId;
+        uint64 index;
+        bytes32 root;
+        uint64 count;
+        bytes32 manifestHash;
+        uint64 minTime;
+        uint64 maxTime;
+        string url;
+    }
+
+    uint8 public constant STATUS_NONE = 0;
+    uint8 public constant STATUS_COMMITTED = 1;
+    uint8 public constant STATUS_FINALISED = 2;
+
+    /// @dev Status word: status in the lowest 8 bits, commit time (Unix seconds) in the next 64.
+    uint256 private constant COMMITTED_AT = 8;
+
+    IDAT public immutable dat;
+    IDeviceRegistry public immutable registry;
+    /// @notice Seconds between commit and finalise. Zero exists on local chains only.
+    uint64 public immutable windowSeconds;
+
+    mapping(bytes32 key => bytes32) private _recordHash;
+    mapping(bytes32 key => uint256) private _statusWord;
+
+    event DatasetCommitted(
+        bytes32 indexed key, address indexed idao, bytes32 indexed root, Record record
+    );
+    event DatasetFinalised(bytes32 indexed key, uint256 indexed tokenId);
+
+    /// @notice The caller is neither owner nor operator of the iDAO.
+    error NotAuthorised(address idao, address caller);
+    /// @notice The gateway key is not registered to the iDAO.
+    error GatewayNotRegistered(bytes32 gateway, address idao);
+    /// @notice The dataset is there; `recordHash` says what was committed.
+    error AlreadyCommitted(bytes32 key, bytes32 recordHash);
+    error AlreadyFinalised(bytes32 key, uint256 tokenId);
+    error NotCommitted(bytes32 key);
+    /// @notice The record given is not the one that was committed.
+    error RecordDiffers(bytes32 key, bytes32 committed, bytes32 given);
+    /// @notice `maxTime` is later than the block; both in microseconds.
+    error TimeInFuture(uint64 maxTime, uint256 blockTime);
+    /// @notice The dataset cannot be finalised before `until` (Unix seconds).
+    error WindowOpen(bytes32 key, uint256 until);
+    /// @notice No entries, no root, or a time range that ends before it starts.
+    error MalformedRecord();
+    /// @notice A window of zero seconds is for local chains.
+    error WindowTooShort(uint256 chainId);
+    /// @notice The DAT takes datasets from another forge.
+    error WrongDat(address dat);
+    error LengthsDiffer(uint256 records, uint256 params);
+
+    constructor(IDAT dat_, IDeviceRegistry registry_, uint64 windowSeconds_) {
+        if (windowSeconds_ == 0 && block.chainid != 31337 && block.chainid != 1337) {
+            revert WindowTooShort(block.chainid);
+        }
+        if (dat_.forge() != address(this)) revert WrongDat(address(dat_));
+        dat = dat_;
+        registry = registry_;
+        windowSeconds = windowSeconds_;
+    }
+
+    /// @notice Commits one dataset. Reverts when its key is taken.
+    /// @return key the dataset's key
+    function commit(Record calldata record) external returns (bytes32 key) {
+        _checkAuthorised(record.idao);
+        key = keyOf(record.idao, record.logId, record.index);
+        if (_recordHash[key] != 0) revert AlreadyCommitted(key, _recordHash[key]);
+        _commit(key, record, hashOf(record));
+    }
+
+    /// @notice Commits many datasets. One that is committed already with the same record is passed
+    /// over, so that the others need not wait for a new bundle; with another record it reverts.
+    function commitMany(Record[] calldata records) external {
+        address authorised = address(0);
+        for (uint256 i = 0; i < records.length; ++i) {
+            Record calldata record = records[i];
+            // Asked once for a run of one iDAO; the zero address has no code and would revert.
+            if (record.idao != authorised || i == 0) _checkAuthorised(record.idao);
+            authorised = record.idao;
+            bytes32 key = keyOf(record.idao, record.logId, record.index);
+            bytes32 hash = hashOf(record);
+            bytes32 known = _recordHash[key];
+            if (known == 0) _commit(key, record, hash);
+            else if (known != hash) revert AlreadyCommitted(key, known);
+        }
+    }
+
+    /// @notice Makes a committed dataset a class and mints its token to the iDAO, once.
+    /// @return tokenId the dataset's token: its key as a number
+    function finalise(Record calldata record, IDAT.DatParams calldata params)
+        external
+        returns (uint256 tokenId)
+    {
+        _checkAuthorised(record.idao);
+        (bytes32 key, uint256 word) = _committed(record);
+        if (_status(word) == STATUS_FINALISED) revert AlreadyFinalised(key, uint256(key));
+        return _finalise(key, word, record, params);
+    }
+
+    /// @notice Finalises many datasets; those that are finalised already are passed over.
+    function finaliseMany(Record[] calldata records, IDAT.DatParams[] calldata params) external {
+        if (records.length != params.length) revert LengthsDiffer(records.length, params.length);
+        address authorised = address(0);
+        for (uint256 i = 0; i < records.length; ++i) {
+            Record calldata record = records[i];
+            if (record.idao != authorised || i == 0) _checkAuthorised(record.idao);
+            authorised = record.idao;
+            (bytes32 key, uint256 word) = _committed(record);
+            if (_status(word) != STATUS_FINALISED) _finalise(key, word, record, params[i]);
+        }
+    }
+
+    /// @notice What is known of a dataset.
+    /// @return status one of the STATUS constants
+    /// @return committedAt Unix seconds of the commit's block
+    /// @return tokenId its token; 0 until it is finalised
+    /// @return recordHash hash of the record, see {hashOf}
+    function statusOf(bytes32 key)
+        external
+        view
+        returns (uint8 status, uint64 committedAt, uint256 tokenId, bytes32 recordHash)
+    {
+        uint256 word = _statusWord[key];
+        status = _status(word);
+        committedAt = _committedAt(word);
+        tokenId = status == STATUS_FINALISED ? uint256(key) : 0;
+        recordHash = _recordHash[key];
+    }
+
+    /// @notice The key of a dataset.
+    function keyOf(address idao, bytes16 logId, uint64 index) public pure returns (bytes32) {
+        return keccak256(abi.encode(idao, logId, index));
+    }
+
+    /// @notice The hash that stands for a record: keccak256 of its ABI encoding as one tuple.
+    function hashOf(Record calldata record) public pure returns (bytes32) {
+        return keccak256(abi.encode(record));
+    }
+
+    function _commit(bytes32 key, Record calldata record, bytes32 hash) private {
+        if (record.count == 0 || record.root == 0 || record.minTime > record.maxTime) {
+            revert MalformedRecord();
+        }
+        // forge-lint: disable-next-line(block-timestamp)
+        if (record.maxTime > block.timestamp * 1e6) {
+            revert TimeInFuture(record.maxTime, block.timestamp * 1e6);
+        }
+        if (!registry.isGatewayOf(record.gateway, record.idao)) {
+            revert GatewayNotRegistered(record.gateway, record.idao);
+        }
+        _recordHash[key] = hash;
+        _statusWord[key] = STATUS_COMMITTED | (block.timestamp << COMMITTED_AT);
+        emit DatasetCommitted(key, record.idao, record.root, record);
+    }
+
+    function _finalise(
+        bytes32 key,
+        uint256 word,
+        Record calldata record,
+        IDAT.DatParams calldata params
+    ) private returns (uint256) {
+        uint256 until = uint256(_committedAt(word)) + windowSeconds;
+        // forge-lint: disable-next-line(block-timestamp)
+        if (block.timestamp < until) revert WindowOpen(key, until);
+        _statusWord[key] = (word & ~uint256(0xff)) | STATUS_FINALISED;
+        emit DatasetFinalised(key, uint256(key));
+        return dat.forgeDataset(key, record.idao, record.manifestHash, params);
+    }
+
+    function _checkAuthorised(address idao) private view {
+        if (!IIDAO(idao).canForge(msg.sender)) revert NotAuthorised(idao, msg.sender);
+    }
+
+    /// @dev Reverts unless exactly this record was committed.
+    function _committed(Record calldata record) private view returns (bytes32 key, uint256 word) {
+        key = keyOf(record.idao, record.logId, record.index);
+        word = _statusWord[key];
+        if (word == 0) revert NotCommitted(key);
+        bytes32 hash = hashOf(record);
+        if (_recordHash[key] != hash) revert RecordDiffers(key, _recordHash[key], hash);
+    }
+
+    function _status(uint256 word) private pure returns (uint8) {
+        // The lowest 8 bits are the status.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint8(word);
+    }
+
+    function _committedAt(uint256 word) private pure returns (uint64) {
+        // The 64 bits above the status are the time.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint64(word >> COMMITTED_AT);
+    }
+}

@@ -1,0 +1,59 @@
+/** Everything that an operator can set; `config/` reads it from file, environment and flags. */
+export interface Config {
+  /** Folder of keys and API token, and of the data folder unless that is set. */
+  readonly home: string;
+  /** Folder of ledger, datasets and local chain; one running gateway holds it. */
+  readonly dataFolder: string;
+  readonly mqtt: {
+    readonly host: string;
+    /** 0 takes a free port. */
+    readonly port: number;
+    /** PEM files; set both for TLS. */
+    readonly tlsCertificateFile?: string;
+    readonly tlsKeyFile?: string;
+    /** Connections at once. */
+    readonly connectionsMax: number;
+    /** Envelopes of one connection that may wait for their answer. */
+    readonly inFlightPerConnectionMax: number;
+    /** Bytes of envelopes in the whole gateway that may wait for their answer. */
+    readonly inFlightBytesMax: number;
+    /** Seconds that a client may take from connecting to its CONNECT packet. */
+    readonly connectTimeoutSeconds: number;
+  };
+  readonly http: {
+    readonly host: string;
+    /** 0 takes a free port. */
+    readonly port: number;
+  };
+  /** Streams that devices may use; at least one. */
+  readonly streams: readonly { readonly id: number; readonly name: string }[];
+  readonly batch: {
+    /** Entries after which a batch is sealed. */
+    readonly entriesMax: number;
+    /** Bytes of frames after which a batch is sealed. */
+    readonly bytesMax: number;
+    /** Seconds after its first entry when a batch is sealed. */
+    readonly ageSecondsMax: number;
+  };
+  readonly chain: {
+    /** `local`: a chain of the gateway's own, nothing is anchored publicly; `none`: seal but do not forge. */
+    readonly network: 'local' | 'none';
+  };
+  readonly dat: {
+    /** Calls that the licence of a new DAT allows. */
+    readonly quotaCalls: number;
+    /** Share weight of the iDAO's token. */
+    readonly shareWeight: number;
+    /** Days until the DAT's licence ends; 0 is never. */
+    readonly expiresAfterDays: number;
+    /** Address of the licence text, kept on chain. */
+    readonly policyUrl: string;
+  };
+  readonly idao: {
+    readonly name: string;
+    readonly description: string;
+  };
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * Where forging meets the rest of the gateway. Everything here can be posted between threads.
+ * Hashes and ids are lower-case hex without 0x; addresses and transaction hashes carry 0x, as chains
+ * write them; block numbers are numbers, amounts in wei decimal strings.
+ */
+
+/** A key that must be in the registry before a dataset that it signed is committed. */
+export interface ForgeKey {
+  /** SHA-256 of the multicodec-prefixed compressed key, 64 hex digits. */
+  readonly deviceId: string;
+  /** 1 secp256k1, 2 P-256, 3 Ed25519. */
+  readonly keyType: number;
+  /** Compressed key: 66 hex digits, or 64 for Ed25519. */
+  readonly publicKey: string;
+}
+
+/** A sealed dataset, ready to be forged. */
+export interface ForgeDataset {
+  /** 32 hex digits. */
+  readonly logId: string;
+  readonly index: number;
+  readonly root: string;
+  /** Entries, at least 1. */
+  readonly count: number;
+  readonly manifestHash: string;
+  readonly minTimeUs: number;
+  readonly maxTimeUs: number;
+  /** Where the entries file is published; may be "" on the local chain. */
+  readonly url: string;
+  /** Keys of all devices with entries in the dataset. */
+  readonly devices: readonly ForgeKey[];
+}
+
+/** Which dataset of this gateway's logs. */
+export type ForgeDatasetId = Pick<ForgeDataset, 'logId' | 'index'>;
+
+/** A dataset's token, once nothing short of a rewound chain can take it back. */
+export interface ForgeResult extends ForgeDatasetId {
+  readonly root: string;
+  readonly manifestHash: string;
+  readonly chainId: number;
+  /** Decimal; equal to the class id. */
+  readonly tokenId: string;
+  readonly classId: string;
+  /** The iDAO. */
+  readonly owner: string;
+  readonly datasetForge: string;
+  readonly dat: string;
+  /** The transaction that minted; null when the chain no longer tells. */
+  readonly transaction: string | null;
+  readonly blockNumber: number;
+}
+
+/** What forging asks of the stage that seals. Each call may come again after a crash. */
+export interface ForgeDatasets {
+  /** Sealed datasets that were never reported forged, in log order. */
+  ready(limit: number): Promise<ForgeDataset[]>;
+  /** The dataset is committed on chain; it may still be lost to a rewound chain. */
+  committed(id: ForgeDatasetId): Promise<void>;
+  /** The dataset has its token. Comes again, with the same token, when a rewound chain is healed. */
+  forged(result: ForgeResult): Promise<void>;
+}
+
+/** `setup` prepares the chain (iDAO, operator, keys), `dataset` forges one dataset. */
+export type IntentKind = 'setup' | 'dataset';
+
+/**
+ * intent: nothing is known to be on chain · committed, finalised: seen on chain, may be taken back ·
+ * confirmed: deep or durable enough.
+ */
+export type IntentState = 'intent' | 'committed' | 'finalised' | 'confirmed';
+
+/** What is about to be done on chain, written before any transaction for it is signed. */
+export interface NewIntent {
+  /** Deterministic, so that the same thing is never intended twice. */
+  readonly key: string;
+  readonly chainId: number;
+  readonly kind: IntentKind;
+  /** For datasets. */
+  readonly logId: string | null;
+  readonly index: number | null;
+  /** JSON of all that the calls are made from; never changes once written. */
+  readonly payload: string;
+}
+
+export interface Intent extends NewIntent {
+  readonly state: IntentState;
+  /** Set once finalised, kept when the chain is rewound. */
+  readonly tokenId: string | null;
+  readonly transaction: string | null;
+  /** Block that holds the last step seen. */
+  readonly blockNumber: number | null;
+  readonly blockHash: string | null;
+  readonly attempts: number;
+  readonly lastError: string | null;
+}
+
+/** Where a step of an intent was seen on chain. */
+export interface IntentProgress {
+  readonly state: Exclude<IntentState, 'intent'>;
+  readonly tokenId?: string;
+  readonly transaction?: string;
+  readonly blockNumber?: number;
+  readonly blockHash?: string;
+}
+
+/**
+ * signed: stored, not known to be sent · sent · mined · confirmed · replaced: another transaction took
+ * its nonce · failed: mined and reverted · lost: not on chain, and its nonce is given out anew.
+ * The first three are *live*: no two live transactions of an account share a nonce.
+ */
+export type TransactionState =
+  | 'signed'
+  | 'sent'
+  | 'mined'
+  | 'confirmed'
+  | 'replaced'
+  | 'failed'
+  | 'lost';
+
+export interface NewTransaction {
+  readonly hash: string;
+  readonly intentKey: string;
+  /** What it does for its intent: `commit`, `finalise`, `setup`. */
+  readonly purpose: string;
+  readonly chainId: number;
+  readonly account: string;
+  readonly nonce: number;
+  /** The signed bytes, hex with 0x: sending them again is always safe. */
+  readonly raw: string;
+  readonly gasLimit: number;
+  readonly maxFeeWei: string;
+  readonly tipWei: string;
+}
+
+export interface Transaction extends NewTransaction {
+  readonly state: TransactionState;
+  readonly blockNumber: number | null;
+  readonly blockHash: string | null;
+  readonly sends: number;
+  readonly failure: string | null;
+}
+
+export interface ChainBlock {
+  readonly number: number;
+  readonly hash: string;
+}
+
+/**
+ * The journal of forging. Each call is one SQLite transaction with synchronous=FULL: when it resolves, it
+ * is on disk.
+ */
+export interface ForgeJournal {
+  /**
+   * Writes an intent, or gives back the one that is there. A confirmed setup intent is opened again, since
+   * it is only intended when the chain shows it undone.
+   * @throws WaystoneError FORGE_RECORD_MISMATCH when a dataset's payload differs from the one written.
+   */
+  addIntent(intent: NewIntent): Promise<Intent>;
+  intent(key: string): Promise<Intent | null>;
+  /** Intents not yet confirmed, datasets in log order. */
+  openIntents(chainId: number, kind: IntentKind): Promise<Intent[]>;
+  /** Notes a step seen on chain; `confirmed` also confirms the intent's mined transactions. */
+  progress(key: string, progress: IntentProgress): Promise<void>;
+  /** Counts an attempt and keeps the last error for the status page; null clears it. */
+  noteError(key: string, error: string | null): Promise<void>;
+
+  /** Stores a signed transaction, before it is sent. @throws when the intent is missing or the nonce live. */
+  addTransaction(transaction: NewTransaction): Promise<void>;
+  /** The live transaction for one purpose of an intent. */
+  liveTransaction(intentKey: string, purpose: string): Promise<Transaction | null>;
+  /** All live transactions that are not mined, by account and nonce. */
+  pendingTransactions(chainId: number): Promise<Transaction[]>;
+  transactions(intentKey: string): Promise<Transaction[]>;
+  markSent(hash: string): Promise<void>;
+  markMined(hash: string, block: ChainBlock): Promise<void>;
+  markFailed(hash: string, block: ChainBlock, failure: string): Promise<void>;
+  /** Gives up a transaction that is not on chain; its nonce may be given out again. */
+  markLost(hash: string): Promise<void>;
+  /** The nonce after the last one given out; 0 for a new account. */
+  nextNonce(chainId: number, account: string): Promise<number>;
+
+  /** The last block in which something of ours was seen; null when nothing was. */
+  newestBlock(chainId: number): Promise<ChainBlock | null>;
+  /** All blocks in which something of ours was seen, rising. */
+  seenBlocks(chainId: number): Promise<ChainBlock[]>;
+  /** The chain holds nothing of ours above `block` any more: opens what is lost. @returns datasets opened. */
+  rewind(chainId: number, block: number): Promise<number>;
+}
+
+/** What forging does, for status, API and metrics. */
+export interface ForgeStatus {
+  readonly state: 'stopped' | 'working' | 'idle' | 'waiting';
+  /** One sentence: what it waits for and why; "" when idle. */
+  readonly why: string;
+  readonly reachable: boolean;
+  readonly headBlock: number | null;
+  readonly lastError: { readonly code: string; readonly message: string } | null;
+  /** Datasets under way, in log order. */
+  readonly datasets: readonly (ForgeDatasetId & {
+    readonly state: IntentState;
+    readonly waitsFor: string;
+  })[];
+}

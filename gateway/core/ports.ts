@@ -1,0 +1,100 @@
+import type { Code, PublicKey } from '@waystone/proto';
+import type { Refusal } from './refusal.js';
+
+/** A device as the stages need it. `id` is the ledger's own small integer for it. */
+export interface DeviceRecord {
+  readonly id: number;
+  readonly did: string;
+  /** SHA-256 of the multicodec key, 32 bytes. */
+  readonly keyId: Uint8Array;
+  readonly publicKey: PublicKey;
+  readonly revokedAtUs: number | null;
+}
+
+/** Envelopes on their way to a verifier: one buffer with all payloads, and where each lies. */
+export interface EnvelopeBatch {
+  readonly buffer: ArrayBuffer;
+  readonly items: readonly EnvelopeItem[];
+}
+
+export interface EnvelopeItem {
+  /** Names the envelope between the threads. */
+  readonly ticket: number;
+  readonly device: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly receivedAtUs: number;
+  readonly clockTrusted: boolean;
+}
+
+/** The same envelopes after verification; accepted signatures in the buffer have low S. */
+export interface VerifiedBatch {
+  readonly buffer: ArrayBuffer;
+  readonly items: readonly (EnvelopeItem & { readonly refusal: Refusal | null })[];
+}
+
+/** What became of an envelope. `receipt` is the message to send to the device. */
+export interface Decision {
+  readonly ticket: number;
+  readonly device: number;
+  readonly kind: 'stored' | 'duplicate' | 'refused' | 'retry';
+  readonly frames: number;
+  readonly receipt: Uint8Array;
+  readonly refusal: Refusal | null;
+  readonly retryCode: Code | null;
+}
+
+/** A batch that the seal stage works on. */
+export interface SealingBatch {
+  readonly id: number;
+  readonly state: 'due' | 'frozen' | 'logged';
+  readonly stream: number;
+  readonly challengeable: boolean;
+  readonly entries: number;
+  /** Set from `frozen` on. */
+  readonly logId: Uint8Array | null;
+  readonly logIndex: number | null;
+  readonly sealedAtUs: number | null;
+  /** Set from `logged` on. */
+  readonly root: Uint8Array | null;
+}
+
+/** One stored envelope, for the dataset folder. */
+export interface BatchRow {
+  readonly entry: Uint8Array;
+  /** The frames as in the envelope: length u32 ‖ bytes, each. */
+  readonly frames: Uint8Array;
+}
+
+/** What the seal stage asks of the ledger; each call is one durable step. */
+export interface SealLedger {
+  /** Closes open batches that are full or old, or all. @returns ids of those closed. */
+  closeDue(nowUs: number, all: boolean): Promise<number[]>;
+  /** Batches to work on, in log order; those that are `due` come last. */
+  sealing(): Promise<SealingBatch[]>;
+  /** Step 1: fixes members, order, log index and time of a due batch. */
+  freeze(batch: number, nowUs: number): Promise<SealingBatch>;
+  /** Step 3: appends the log record and stores the exact checkpoint. */
+  appendLog(batch: number, sealed: SealedDataset): Promise<LogHead>;
+  /** The stored checkpoint of a logged batch. */
+  logHead(batch: number): Promise<LogHead>;
+  /** Step 5: marks the batch sealed and deletes its envelopes. */
+  markSealed(batch: number): Promise<void>;
+  /** did:key of every enrolled device by key id in hex. */
+  dids(): Promise<Record<string, string>>;
+}
+
+export interface SealedDataset {
+  readonly root: Uint8Array;
+  readonly count: number;
+  readonly manifestHash: Uint8Array;
+  readonly minTimeUs: number;
+  readonly maxTimeUs: number;
+}
+
+export interface LogHead {
+  readonly logIndex: number;
+  readonly checkpoint: Uint8Array;
+  /** Path of the last record in the tree of the checkpoint. */
+  readonly path: readonly Uint8Array[];
+}

@@ -1,0 +1,157 @@
+import type { Manifest } from '@waystone/proto';
+
+/**
+ * What the answers (HTTP API, status page, CLI, metrics) may ask a running gateway and tell it to do.
+ * Ids and hashes are lower-case hex, times µs UTC. Everything here can be written as JSON.
+ */
+export interface GatewayView {
+  status(): Promise<GatewayStatus>;
+  devices(): Promise<DeviceStatus[]>;
+  /** Newest first. */
+  batches(limit: number): Promise<BatchStatus[]>;
+  batch(id: number): Promise<BatchStatus | null>;
+  /** Sealed datasets, newest first. */
+  datasets(limit: number): Promise<DatasetStatus[]>;
+  dataset(root: string): Promise<(DatasetStatus & { manifest: Manifest }) | null>;
+  /** Folder of a sealed dataset, or null. */
+  datasetFolder(root: string): Promise<string | null>;
+  /** Where a frame is: its batch, and the proof once its batch is sealed. */
+  proof(did: string, session: string, stream: number, sequence: number): Promise<ProofAnswer>;
+  /** Refusals, newest first. */
+  refusals(limit: number): Promise<RefusalRow[]>;
+  /** @throws WaystoneError DEVICE_EXISTS or DID_INVALID. */
+  enrol(did: string, label: string): Promise<DeviceStatus>;
+  /** @throws WaystoneError DEVICE_UNKNOWN. */
+  revoke(did: string, reason: string): Promise<DeviceStatus>;
+  /** Closes every open batch now, whatever its age. @returns ids of the batches. */
+  sealNow(): Promise<number[]>;
+  /** Writes a backup into a new folder. @throws WaystoneError BACKUP_EXISTS. */
+  backup(folder: string): Promise<{ folder: string; datasets: number; bytes: number }>;
+  /** Metrics in Prometheus text format. */
+  metrics(): Promise<string>;
+  /** Why the gateway is not ready for devices, or null when it is. */
+  notReady(): string | null;
+}
+
+export type BatchState = 'open' | 'sealing' | 'sealed' | 'committed' | 'forged' | 'withdrawn';
+
+export interface GatewayStatus {
+  readonly version: string;
+  readonly gateway: string;
+  readonly logId: string;
+  readonly startedAtUs: number;
+  readonly nowUs: number;
+  /** The box: ingest, ledger, disk. */
+  readonly box: {
+    readonly state: 'ok' | 'degraded' | 'starting' | 'stopping';
+    readonly why: string;
+    readonly mqtt: string;
+    readonly http: string;
+    readonly clockTrusted: boolean;
+    readonly diskFreeBytes: number;
+    readonly dataBytes: number;
+    readonly memoryBytes: number;
+  };
+  /** The way to the chain's node. */
+  readonly uplink: { readonly state: 'ok' | 'down' | 'off'; readonly why: string };
+  readonly chain: {
+    readonly network: string;
+    readonly chainId: number;
+    readonly idao: string;
+    readonly headBlock: number | null;
+    /** One line: what this chain is worth, and what forging waits for. */
+    readonly note: string;
+    readonly contracts: Readonly<Record<string, string>>;
+    /** RPC address of the chain's node as the gateway reaches it, or "". */
+    readonly rpcUrl: string;
+  };
+  readonly connections: number;
+  readonly totals: {
+    readonly devices: number;
+    readonly envelopes: number;
+    readonly frames: number;
+    readonly duplicates: number;
+    readonly refused: number;
+    readonly datasets: number;
+    readonly forged: number;
+  };
+  readonly batches: Readonly<Record<BatchState, number>>;
+}
+
+export interface DeviceStatus {
+  readonly did: string;
+  readonly label: string;
+  readonly keyType: string;
+  readonly enrolledAtUs: number;
+  readonly revokedAtUs: number | null;
+  readonly connected: boolean;
+  readonly lastSeenUs: number | null;
+  readonly envelopes: number;
+  readonly frames: number;
+  readonly refused: number;
+  readonly sessions: number;
+  /** Sequences that are missing between those stored, per session and stream; the newest sessions first. */
+  readonly gaps: readonly {
+    readonly session: string;
+    readonly stream: number;
+    readonly first: number;
+    readonly last: number;
+  }[];
+}
+
+export interface BatchStatus {
+  readonly id: number;
+  readonly state: BatchState;
+  readonly stream: number;
+  readonly streamName: string;
+  readonly signatures: 'challengeable on chain' | 'not challengeable on chain';
+  readonly entries: number;
+  readonly frames: number;
+  readonly bytes: number;
+  readonly devices: number;
+  readonly openedAtUs: number;
+  readonly lastReceivedAtUs: number;
+  readonly ageSeconds: number;
+  readonly sealedAtUs: number | null;
+  readonly root: string | null;
+  /** What it waits for and why, in one sentence; "" when it is done. */
+  readonly waitsFor: string;
+  readonly dat: DatStatus | null;
+}
+
+export interface DatStatus {
+  readonly tokenId: string;
+  readonly classId: string;
+  readonly owner: string;
+  readonly chainId: number;
+  readonly contract: string;
+  readonly transaction: string;
+}
+
+export interface DatasetStatus {
+  readonly root: string;
+  readonly batch: number;
+  readonly logId: string;
+  readonly logIndex: number;
+  readonly manifestHash: string;
+  readonly entries: number;
+  readonly frames: number;
+  readonly sealedAtUs: number;
+  readonly state: BatchState;
+  readonly waitsFor: string;
+  readonly dat: DatStatus | null;
+  readonly folder: string;
+}
+
+export type ProofAnswer =
+  | { readonly state: 'absent' }
+  | { readonly state: 'waiting'; readonly batch: number; readonly waitsFor: string }
+  | { readonly state: 'proved'; readonly root: string; readonly proof: unknown };
+
+export interface RefusalRow {
+  readonly atUs: number;
+  readonly did: string;
+  readonly code: string;
+  readonly statement: string;
+  readonly detail: string;
+}

@@ -1,0 +1,93 @@
+import { FetchRequest, Interface, isError, JsonRpcProvider } from 'ethers';
+import {
+  DAT__factory,
+  DatasetForge__factory,
+  DeviceRegistry__factory,
+  IDAO__factory,
+  IDAOFactory__factory,
+} from '../contracts/types/index.js';
+import { WaystoneError } from '../core/errors.js';
+
+/** How long a node may take for one answer. The library's default of 300 s would hold everything up. */
+export const RPC_TIMEOUT_MS = 10_000;
+
+/** Tip that any chain of ours takes, in wei. */
+const TIP_WEI = 1_000_000_000n;
+
+/**
+ * A connection to one node, without the library's surprises: it knows its chain id (an unknown one makes every
+ * call hang while the node is down), gives up in time, keeps nothing in a cache (a nonce 250 ms old is wrong), and
+ * never repeats a throttled call by itself.
+ */
+export function connectChain(url: string, chainId: number): JsonRpcProvider {
+  const request = new FetchRequest(url);
+  request.timeout = RPC_TIMEOUT_MS;
+  request.setThrottleParams({ maxAttempts: 1 });
+  return new JsonRpcProvider(request, chainId, {
+    staticNetwork: true,
+    cacheTimeout: -1,
+    // One bad answer must not be shared by other calls.
+    batchMaxCount: 1,
+  });
+}
+
+/**
+ * Asks the node itself which chain it is on.
+ *
+ * @throws WaystoneError CHAIN_WRONG when it is another one; the node's error when it does not answer.
+ */
+export async function checkChainId(provider: JsonRpcProvider, chainId: number): Promise<void> {
+  const got = Number(await provider.send('eth_chainId', []));
+  if (got !== chainId) {
+    throw new WaystoneError(
+      'CHAIN_WRONG',
+      `the node is on chain ${got}, this gateway forges on chain ${chainId}; check the network and its URL`,
+    );
+  }
+}
+
+export async function hasCode(provider: JsonRpcProvider, address: string): Promise<boolean> {
+  return (await provider.getCode(address)) !== '0x';
+}
+
+/** EIP-1559 fees: twice the base fee outlasts six full blocks. */
+export async function readFees(
+  provider: JsonRpcProvider,
+): Promise<{ maxFeePerGas: bigint; maxPriorityFeePerGas: bigint }> {
+  const block = await provider.getBlock('latest');
+  const baseFee = block?.baseFeePerGas ?? 0n;
+  return { maxFeePerGas: baseFee * 2n + TIP_WEI, maxPriorityFeePerGas: TIP_WEI };
+}
+
+/** The contract's own error behind a refused call. */
+export interface Revert {
+  /** Name of the custom error, or what the node said. */
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+/** All custom errors of our contracts: a call may fail in a contract behind the one called. */
+const ERRORS = new Interface(
+  [DAT__factory, DatasetForge__factory, DeviceRegistry__factory, IDAO__factory, IDAOFactory__factory]
+    .flatMap((factory) => [...factory.createInterface().fragments])
+    .filter((fragment) => fragment.type === 'error')
+    .filter(
+      // The same error in two contracts is one error.
+      (fragment, index, all) =>
+        all.findIndex((other) => other.format() === fragment.format()) === index,
+    ),
+);
+
+/** Reads why a contract refused a call; null when the error is not a contract's refusal. */
+export function readRevert(error: unknown): Revert | null {
+  if (!isError(error, 'CALL_EXCEPTION')) return null;
+  const data = error.data;
+  const parsed = typeof data === 'string' && data.length >= 10 ? ERRORS.parseError(data) : null;
+  if (parsed === null) return { name: error.shortMessage, args: [] };
+  return { name: parsed.name, args: [...parsed.args] };
+}
+
+/** A refusal in words: `TimeInFuture(1, 2)`. */
+export function describeRevert(revert: Revert): string {
+  return revert.args.length === 0 ? revert.name : `${revert.name}(${revert.args.join(', ')})`;
+}

@@ -1,0 +1,99 @@
+import {
+  type HDNodeWallet,
+  type JsonRpcProvider,
+  type TransactionRequest,
+  Transaction,
+} from 'ethers';
+import {
+  DAT__factory,
+  DatasetForge__factory,
+  DeviceRegistry__factory,
+  IDAOFactory__factory,
+} from '../contracts/types/index.js';
+import { WaystoneError } from '../core/errors.js';
+import { type ContractAddresses, contractAddresses, DEPLOYMENT_ORDER } from './addresses.js';
+import { hasCode, readFees } from './chain-client.js';
+
+const RECEIPT_POLL_MS = 20;
+const RECEIPT_TIMEOUT_MS = 30_000;
+
+/**
+ * Creates the contracts that are not there yet, in their order, from the deployer's nonces 0 to 3, so that they
+ * get the same addresses on every fresh chain.
+ *
+ * @param windowSeconds time between commit and finalise; zero on local chains only
+ * @returns how many were created
+ * @throws WaystoneError LOCAL_CHAIN_FAILED when the deployer has done something else before.
+ */
+export async function deployContracts(
+  provider: JsonRpcProvider,
+  deployer: HDNodeWallet,
+  windowSeconds: number,
+): Promise<number> {
+  const addresses = contractAddresses(deployer.address);
+  let created = 0;
+  for (const [nonce, name] of DEPLOYMENT_ORDER.entries()) {
+    if (await hasCode(provider, addresses[name])) continue;
+    const used = await provider.getTransactionCount(deployer.address, 'latest');
+    if (used !== nonce) {
+      throw new WaystoneError(
+        'LOCAL_CHAIN_FAILED',
+        `cannot create the contract ${name} at ${addresses[name]}: its deployer has nonce ${used}, not ${nonce}; ` +
+          'the local chain is damaged, move its folder away to begin a new one (datasets are forged again)',
+      );
+    }
+    const call = await creationOf(name, addresses, windowSeconds);
+    await send(provider, deployer, nonce, call);
+    created++;
+  }
+  return created;
+}
+
+function creationOf(
+  name: (typeof DEPLOYMENT_ORDER)[number],
+  addresses: ContractAddresses,
+  windowSeconds: number,
+): Promise<TransactionRequest> {
+  switch (name) {
+    case 'factory':
+      return new IDAOFactory__factory().getDeployTransaction();
+    case 'registry':
+      return new DeviceRegistry__factory().getDeployTransaction();
+    case 'dat':
+      return new DAT__factory().getDeployTransaction(addresses.datasetForge);
+    case 'datasetForge':
+      return new DatasetForge__factory().getDeployTransaction(
+        addresses.dat,
+        addresses.registry,
+        windowSeconds,
+      );
+  }
+}
+
+async function send(
+  provider: JsonRpcProvider,
+  deployer: HDNodeWallet,
+  nonce: number,
+  call: TransactionRequest,
+): Promise<void> {
+  const { chainId } = await provider.getNetwork();
+  const gasLimit = await provider.estimateGas({ ...call, from: deployer.address });
+  const raw = await deployer.signTransaction({
+    ...call,
+    ...(await readFees(provider)),
+    chainId,
+    nonce,
+    gasLimit,
+    type: 2,
+  });
+  const hash = Transaction.from(raw).hash as string;
+  await provider.send('eth_sendRawTransaction', [raw]);
+  const deadline = Date.now() + RECEIPT_TIMEOUT_MS;
+  while (Date.now() < deadline) {
+    const receipt = await provider.getTransactionReceipt(hash);
+    if (receipt?.status === 1) return;
+    if (receipt !== null) break;
+    await new Promise((resolve) => setTimeout(resolve, RECEIPT_POLL_MS));
+  }
+  throw new WaystoneError('LOCAL_CHAIN_FAILED', `creating a contract failed: transaction ${hash}`);
+}

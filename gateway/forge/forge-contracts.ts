@@ -1,0 +1,137 @@
+import type { BaseWallet, JsonRpcProvider } from 'ethers';
+import {
+  type DatasetForge,
+  DatasetForge__factory,
+  type DeviceRegistry,
+  DeviceRegistry__factory,
+  IDAO__factory,
+  IDAOFactory__factory,
+} from '../contracts/types/index.js';
+import { WaystoneError } from '../core/errors.js';
+import type { ChainBlock, ForgeKey } from '../core/forge-ports.js';
+import type { ContractAddresses } from './addresses.js';
+import { hasCode } from './chain-client.js';
+import type { DatasetRecord, DatParams } from './dataset-record.js';
+
+/** Registry's numbers of what a key is for. */
+export const KEY_KINDS = { device: 1, gateway: 2 } as const;
+
+const STATUS = ['absent', 'committed', 'finalised'] as const;
+
+/** What DatasetForge knows of a dataset. */
+export interface DatasetStatus {
+  readonly status: (typeof STATUS)[number];
+  /** Unix seconds; 0 while absent. */
+  readonly committedAt: number;
+  /** Decimal; "0" until finalised. */
+  readonly tokenId: string;
+  readonly recordHash: string;
+}
+
+/** Where a key stands in the registry. */
+export type KeyStanding = 'absent' | 'ours' | 'revoked' | 'foreign';
+
+/** Our contracts on one node: views, and the data of calls. */
+export class ForgeContracts {
+  readonly addresses: ContractAddresses;
+  readonly idao: string;
+  readonly #provider: JsonRpcProvider;
+  readonly #forge: DatasetForge;
+  readonly #registry: DeviceRegistry;
+
+  constructor(provider: JsonRpcProvider, addresses: ContractAddresses, idao: string) {
+    this.addresses = addresses;
+    this.idao = idao;
+    this.#provider = provider;
+    this.#forge = DatasetForge__factory.connect(addresses.datasetForge, provider);
+    this.#registry = DeviceRegistry__factory.connect(addresses.registry, provider);
+  }
+
+  /** @throws WaystoneError CHAIN_CONTRACT_MISSING naming the contract and where it should be. */
+  async check(): Promise<void> {
+    for (const [name, address] of Object.entries(this.addresses)) {
+      if (await hasCode(this.#provider, address)) continue;
+      throw new WaystoneError(
+        'CHAIN_CONTRACT_MISSING',
+        `there is no contract ${name} at ${address}; check the network and the addresses`,
+      );
+    }
+  }
+
+  async statusOf(key: string): Promise<DatasetStatus> {
+    const [status, committedAt, tokenId, recordHash] = await this.#forge.statusOf(key);
+    const name = STATUS[Number(status)];
+    if (name === undefined) throw new TypeError(`DatasetForge gave the unknown status ${status}`);
+    return { status: name, committedAt: Number(committedAt), tokenId: String(tokenId), recordHash };
+  }
+
+  /** Seconds between commit and finalise. */
+  async windowSeconds(): Promise<number> {
+    return Number(await this.#forge.windowSeconds());
+  }
+
+  /** The transaction that finalised a dataset; null when the node keeps no such log. */
+  async finalisedIn(key: string): Promise<{ hash: string; block: ChainBlock } | null> {
+    const [event] = await this.#forge.queryFilter(this.#forge.filters.DatasetFinalised(key), 0);
+    if (event === undefined) return null;
+    return {
+      hash: event.transactionHash,
+      block: { number: event.blockNumber, hash: event.blockHash },
+    };
+  }
+
+  idaoExists(): Promise<boolean> {
+    return hasCode(this.#provider, this.idao);
+  }
+
+  canForge(account: string): Promise<boolean> {
+    return IDAO__factory.connect(this.idao, this.#provider).canForge(account);
+  }
+
+  async standingOf(keyId: string): Promise<KeyStanding> {
+    const record = await this.#registry.recordOf(`0x${keyId}`);
+    if (record.registeredAt === 0n) return 'absent';
+    if (record.idao.toLowerCase() !== this.idao.toLowerCase()) return 'foreign';
+    return record.revokedAt === 0n ? 'ours' : 'revoked';
+  }
+
+  commit(record: DatasetRecord): { to: string; data: string } {
+    const data = this.#forge.interface.encodeFunctionData('commit', [record]);
+    return { to: this.addresses.datasetForge, data };
+  }
+
+  finalise(record: DatasetRecord, params: DatParams): { to: string; data: string } {
+    const data = this.#forge.interface.encodeFunctionData('finalise', [record, params]);
+    return { to: this.addresses.datasetForge, data };
+  }
+
+  createIdao(
+    owner: BaseWallet,
+    salt: string,
+    text: { name: string; description: string },
+  ): { to: string; data: string } {
+    const none = '0x0000000000000000000000000000000000000000';
+    const params = {
+      ownerAddress: owner.address,
+      tokenAddress: none,
+      verifiedComputingAddress: none,
+      settlementAddress: none,
+      ...text,
+    };
+    const data = IDAOFactory__factory.createInterface().encodeFunctionData('create', [salt, params]);
+    return { to: this.addresses.factory, data };
+  }
+
+  setOperator(operator: string): { to: string; data: string } {
+    const data = IDAO__factory.createInterface().encodeFunctionData('setOperator', [operator, true]);
+    return { to: this.idao, data };
+  }
+
+  registerKeys(keys: readonly ForgeKey[], kind: number): { to: string; data: string } {
+    const data = this.#registry.interface.encodeFunctionData('registerMany', [
+      this.idao,
+      keys.map((key) => ({ keyType: key.keyType, kind, publicKey: `0x${key.publicKey}` })),
+    ]);
+    return { to: this.addresses.registry, data };
+  }
+}

@@ -1,0 +1,292 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { messageOf, WaystoneError } from '../core/errors.js';
+import type { Logger } from '../core/logger.js';
+import { type Anvil, anvilBinary, endOrphan, startAnvil } from './anvil-process.js';
+import { connectChain } from './chain-client.js';
+import { deployContracts } from './deploy.js';
+import { DumpFiles } from './dump-files.js';
+import { jsonRpc } from './json-rpc.js';
+import { type LocalKeys, loadLocalKeys } from './local-keys.js';
+
+/** Chain id of the local chain: the one that tools know as a development chain. */
+export const LOCAL_CHAIN_ID = 31_337;
+
+/** 10,000 coins of no worth, so that gas never runs out. */
+const BALANCE_WEI = `0x${(10_000n * 10n ** 18n).toString(16)}`;
+
+/** A dump of a long chain takes a while. */
+const DUMP_TIMEOUT_MS = 120_000;
+
+/** Starts in a row that may fail on a port taken in between. */
+const START_ATTEMPTS = 3;
+
+const RESTART_DELAY_MIN_MS = 100;
+const RESTART_DELAY_MAX_MS = 10_000;
+
+export interface LocalChainOptions {
+  /** Folder of the chain: keys, dumps, the mark of the running node. */
+  readonly folder: string;
+  /** Seconds between commit and finalise; the local chain is the only one that allows zero. */
+  readonly windowSeconds?: number;
+  /** For tests; default is anvil from its npm package. */
+  readonly binary?: string;
+}
+
+export interface LocalChainDeps {
+  readonly log: Logger;
+}
+
+export interface LocalChainStatus {
+  readonly state: 'stopped' | 'starting' | 'running' | 'restarting';
+  readonly url: string | null;
+  readonly pid: number | null;
+  /** Restarts since the gateway started. */
+  readonly restarts: number;
+  /** Block that the newest durable dump holds. */
+  readonly durableBlock: number | null;
+  readonly lastError: string | null;
+}
+
+/**
+ * A real EVM node of the gateway's own. It is started on a free port, watched, started again when it dies, and
+ * asked for its state whenever something must last: a block counts only once a dump that holds it is on disk, since
+ * the node loses what it has not dumped. It anchors nothing publicly.
+ */
+export class LocalChain {
+  readonly keys: LocalKeys;
+  readonly chainId = LOCAL_CHAIN_ID;
+  readonly #options: LocalChainOptions;
+  readonly #deps: LocalChainDeps;
+  readonly #dumps: DumpFiles;
+  #anvil: Anvil | null = null;
+  #state: LocalChainStatus['state'] = 'stopped';
+  #restarts = 0;
+  #durableBlock: number | null = null;
+  #lastError: string | null = null;
+  #wake: (() => void) | null = null;
+  #supervision: Promise<void> = Promise.resolve();
+  #persisting: Promise<unknown> = Promise.resolve();
+  #nextPersist: Promise<number> | null = null;
+
+  constructor(options: LocalChainOptions, deps: LocalChainDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    mkdirSync(options.folder, { recursive: true });
+    this.keys = loadLocalKeys(LocalChain.keyFile(options.folder));
+    this.#dumps = new DumpFiles(options.folder);
+  }
+
+  /** Where the keys of a chain folder are; {@link loadLocalKeys} reads them without a chain. */
+  static keyFile(folder: string): string {
+    return join(folder, 'mnemonic');
+  }
+
+  /**
+   * Ends what an earlier run left behind, starts the node, loads the newest dump that can be read, creates the
+   * contracts if they are missing.
+   *
+   * @throws WaystoneError LOCAL_CHAIN_UNAVAILABLE without a binary for this platform, LOCAL_CHAIN_FAILED when
+   *   the node does not start.
+   */
+  async start(): Promise<void> {
+    if (this.#state !== 'stopped') throw new TypeError('the local chain runs already');
+    if (this.#options.binary === undefined) anvilBinary();
+    this.#state = 'starting';
+    try {
+      if (await endOrphan(this.#markFile)) {
+        this.#deps.log.warn({}, 'ended the local chain of an earlier run');
+      }
+      const anvil = await this.#launch();
+      this.#state = 'running';
+      this.#supervision = this.#supervise(anvil);
+    } catch (error) {
+      this.#state = 'stopped';
+      throw error;
+    }
+  }
+
+  /** Where the node answers now. @throws WaystoneError CHAIN_UNREACHABLE while it is down. */
+  get url(): string {
+    if (this.#anvil === null) {
+      throw new WaystoneError(
+        'CHAIN_UNREACHABLE',
+        `the local chain is ${this.#state}${this.#lastError === null ? '' : `: ${this.#lastError}`}`,
+      );
+    }
+    return this.#anvil.url;
+  }
+
+  status(): LocalChainStatus {
+    return {
+      state: this.#state,
+      url: this.#anvil?.url ?? null,
+      pid: this.#anvil?.pid ?? null,
+      restarts: this.#restarts,
+      durableBlock: this.#durableBlock,
+      lastError: this.#lastError,
+    };
+  }
+
+  /**
+   * Writes the chain's state to disk. Calls that come while a dump is written share the next one.
+   *
+   * @returns a block that the dump on disk holds; all blocks before it are in it too.
+   */
+  persist(): Promise<number> {
+    if (this.#nextPersist === null) {
+      const run = this.#persisting.then(() => {
+        this.#nextPersist = null;
+        return this.#persistNow();
+      });
+      this.#nextPersist = run;
+      this.#persisting = run.catch(() => undefined);
+    }
+    return this.#nextPersist;
+  }
+
+  /** Persists, then ends the node. */
+  async stop(): Promise<void> {
+    if (this.#state === 'stopped') return;
+    const wasRunning = this.#state === 'running';
+    this.#state = 'stopped';
+    this.#wake?.();
+    if (wasRunning) {
+      try {
+        await this.persist();
+      } catch (error) {
+        this.#deps.log.warn({ error: messageOf(error) }, 'the local chain was not dumped at stop');
+      }
+    }
+    const anvil = this.#anvil;
+    await anvil?.stop();
+    await this.#supervision;
+  }
+
+  get #markFile(): string {
+    return join(this.#options.folder, 'anvil.json');
+  }
+
+  async #persistNow(): Promise<number> {
+    const url = this.url;
+    // Read before the dump: the dump may hold more than we say, never less.
+    const block = Number(await jsonRpc(url, 'eth_blockNumber'));
+    const dump = await jsonRpc(url, 'anvil_dumpState', [], DUMP_TIMEOUT_MS);
+    if (typeof dump !== 'string' || !/^0x1f8b/.test(dump)) {
+      throw new WaystoneError('LOCAL_CHAIN_FAILED', 'the local chain gave no state to keep');
+    }
+    await this.#dumps.write(Buffer.from(dump.slice(2), 'hex'));
+    this.#durableBlock = block;
+    return block;
+  }
+
+  /** A node with the newest readable state and all contracts. */
+  async #launch(): Promise<Anvil> {
+    const anvil = await this.#startProcess();
+    try {
+      await this.#load(anvil.url);
+      for (const { address } of [this.keys.deployer, this.keys.owner, this.keys.operator]) {
+        await jsonRpc(anvil.url, 'anvil_setBalance', [address, BALANCE_WEI]);
+      }
+      const provider = connectChain(anvil.url, LOCAL_CHAIN_ID);
+      try {
+        const window = this.#options.windowSeconds ?? 0;
+        const created = await deployContracts(provider, this.keys.deployer, window);
+        if (created > 0) this.#deps.log.info({ created }, 'created contracts on the local chain');
+      } finally {
+        provider.destroy();
+      }
+    } catch (error) {
+      await anvil.stop();
+      throw error;
+    }
+    this.#anvil = anvil;
+    this.#lastError = null;
+    this.#deps.log.info({ url: anvil.url, pid: anvil.pid }, 'local chain runs');
+    return anvil;
+  }
+
+  async #startProcess(): Promise<Anvil> {
+    const { binary } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await startAnvil({
+          chainId: LOCAL_CHAIN_ID,
+          markFile: this.#markFile,
+          ...(binary === undefined ? {} : { binary }),
+        });
+      } catch (error) {
+        if (attempt === START_ATTEMPTS) throw error;
+        this.#deps.log.warn({ error: messageOf(error), attempt }, 'the local chain did not start');
+      }
+    }
+  }
+
+  async #load(url: string): Promise<void> {
+    for (const path of await this.#dumps.list()) {
+      try {
+        const state = `0x${(await this.#dumps.read(path)).toString('hex')}`;
+        const loaded = await jsonRpc(url, 'anvil_loadState', [state], DUMP_TIMEOUT_MS);
+        if (loaded !== true) throw new WaystoneError('CHAIN_REFUSED', 'the state was not taken');
+        this.#durableBlock = Number(await jsonRpc(url, 'eth_blockNumber'));
+        return;
+      } catch (error) {
+        // A node that died says nothing about the dump: this throws then, and the dump stays.
+        await jsonRpc(url, 'eth_chainId');
+        this.#deps.log.error(
+          { path, error: messageOf(error) },
+          'a dump of the local chain cannot be loaded; taking the one before it',
+        );
+        await this.#dumps.putAside(path);
+      }
+    }
+  }
+
+  /** Starts the node again whenever it dies, until the chain is stopped. */
+  async #supervise(first: Anvil): Promise<void> {
+    let anvil: Anvil | null = first;
+    let delayMs = RESTART_DELAY_MIN_MS;
+    while (this.#state !== 'stopped') {
+      if (anvil !== null) {
+        await anvil.exited;
+        this.#anvil = null;
+        if (this.#isStopped()) return;
+        this.#state = 'restarting';
+        this.#lastError = 'the node ended by itself';
+        this.#deps.log.error({ pid: anvil.pid }, 'the local chain ended; starting it again');
+        anvil = null;
+      }
+      try {
+        this.#restarts++;
+        anvil = await this.#launch();
+        if (this.#isStopped()) {
+          await anvil.stop();
+          return;
+        }
+        this.#state = 'running';
+        delayMs = RESTART_DELAY_MIN_MS;
+      } catch (error) {
+        this.#lastError = messageOf(error);
+        this.#deps.log.error({ error: this.#lastError, delayMs }, 'the local chain did not restart');
+        await this.#pause(delayMs);
+        delayMs = Math.min(delayMs * 2, RESTART_DELAY_MAX_MS);
+      }
+    }
+  }
+
+  /** A function, since the state changes while others wait. */
+  #isStopped(): boolean {
+    return this.#state === 'stopped';
+  }
+
+  /** Waits, or less when the chain is stopped meanwhile. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

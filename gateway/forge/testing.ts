@@ -1,0 +1,107 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  ForgeDataset,
+  ForgeDatasetId,
+  ForgeDatasets,
+  ForgeKey,
+  ForgeResult,
+} from '../core/forge-ports.js';
+import type { Logger } from '../core/logger.js';
+
+/** A folder of its own for each test, and its end. */
+export function temporaryFolder(): { folder: string; remove: () => void } {
+  const folder = mkdtempSync(join(tmpdir(), 'waystone-forge-'));
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** Keeps what is logged, for a failing test to show. */
+export class MemoryLog implements Logger {
+  readonly lines: string[] = [];
+  trace = (): void => undefined;
+  debug = (): void => undefined;
+  info = (fields: object, message: string): void => this.#keep('info', fields, message);
+  warn = (fields: object, message: string): void => this.#keep('warn', fields, message);
+  error = (fields: object, message: string): void => this.#keep('error', fields, message);
+
+  #keep(level: string, fields: object, message: string): void {
+    this.lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
+  }
+}
+
+/** A key as the registry takes it; the point need not be on the curve for that. */
+export function someKey(seed: string): ForgeKey {
+  const publicKey = `02${createHash('sha256').update(seed).digest('hex')}`;
+  const deviceId = createHash('sha256')
+    .update(Buffer.from(`e701${publicKey}`, 'hex'))
+    .digest('hex');
+  return { deviceId, keyType: 1, publicKey };
+}
+
+/**
+ * Sealed datasets in memory, with the rules of the real ones: log order, reported ones are no longer ready, and one
+ * dataset never gets two tokens.
+ */
+export class MemoryDatasets implements ForgeDatasets {
+  readonly #sealed: ForgeDataset[] = [];
+  readonly #results = new Map<number, ForgeResult>();
+  readonly #logId = randomBytes(16).toString('hex');
+  readonly #watchers: (() => void)[] = [];
+  readonly reports: ForgeResult[] = [];
+
+  /** Seals `count` more datasets. */
+  seal(count: number, changes: Partial<ForgeDataset> = {}): void {
+    for (let i = 0; i < count; i++) {
+      const index = this.#sealed.length;
+      const hash = (text: string): string =>
+        createHash('sha256').update(`${text} ${this.#logId} ${index}`).digest('hex');
+      this.#sealed.push({
+        logId: this.#logId,
+        index,
+        root: hash('root'),
+        count: 10 + index,
+        manifestHash: hash('manifest'),
+        minTimeUs: 1_532_673_600_000_000,
+        maxTimeUs: 1_532_673_660_000_000,
+        url: '',
+        devices: [someKey('device a'), someKey(`device ${index % 3}`)],
+        ...changes,
+      });
+    }
+  }
+
+  async ready(limit: number): Promise<ForgeDataset[]> {
+    return this.#sealed.filter(({ index }) => !this.#results.has(index)).slice(0, limit);
+  }
+
+  async committed(id: ForgeDatasetId): Promise<void> {
+    if (id.logId !== this.#logId) throw new RangeError(`no log ${id.logId}`);
+  }
+
+  async forged(result: ForgeResult): Promise<void> {
+    const known = this.#results.get(result.index);
+    if (known !== undefined && known.tokenId !== result.tokenId) {
+      throw new RangeError(`dataset ${result.index} has token ${known.tokenId} already`);
+    }
+    this.#results.set(result.index, result);
+    this.reports.push(result);
+    for (const watcher of this.#watchers.splice(0)) watcher();
+  }
+
+  get sealed(): readonly ForgeDataset[] {
+    return this.#sealed;
+  }
+
+  get results(): ForgeResult[] {
+    return [...this.#results.values()];
+  }
+
+  /** Resolves once all that is sealed is forged. */
+  async allForged(): Promise<void> {
+    while (this.#results.size < this.#sealed.length) {
+      await new Promise<void>((resolve) => this.#watchers.push(resolve));
+    }
+  }
+}

@@ -1,0 +1,311 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  didFromKey,
+  ENVELOPE_BYTES_MAX,
+  encodeSignedMessage,
+  LOCAL_REALM,
+  realmOf,
+  signedMessageInput,
+  toHex,
+  wire,
+} from '@waystone/proto';
+import { startHttp } from './answers/index.js';
+import { loadKeys, loadToken } from './config/index.js';
+import { type Clock, systemClock } from './core/clock.js';
+import type { Config } from './core/config.js';
+import { WaystoneError } from './core/errors.js';
+import { GatewayKey } from './core/gateway-key.js';
+import type { Logger } from './core/logger.js';
+import { makeMetrics } from './core/metrics.js';
+import type { Decision, DeviceRecord } from './core/ports.js';
+import { ReceiptMaker } from './core/receipt-maker.js';
+import type { GatewayView } from './core/view.js';
+import { openForge } from './forge/open-forge.js';
+import { Broker } from './ingest/broker.js';
+import { writeBackup } from './ledger/backup.js';
+import { writeLogHead } from './ledger/identity.js';
+import { Ledger } from './ledger/ledger.js';
+import { LedgerReader } from './ledger/reader.js';
+import { liveView } from './live-view.js';
+import { ReceiptSender } from './receipts/receipt-sender.js';
+import { DatasetThread } from './seal/dataset-thread.js';
+import { Sealer } from './seal/sealer.js';
+import { VerifierPool } from './verify/pool.js';
+
+export interface GatewayDeps {
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** Called when the state on disk is unknown; the process must end. */
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface RunningGateway {
+  readonly view: GatewayView;
+  readonly did: string;
+  readonly mqttPort: number;
+  readonly httpPort: number;
+  /** RPC address of the chain's node, or "". */
+  readonly rpcUrl: string;
+  /** Takes nothing new, finishes what is in flight, closes everything. */
+  stop(): Promise<void>;
+}
+
+/** How often batches are looked at, ms: a batch is sealed at most so long after it is due. */
+const SEAL_EVERY_MS = 1_000;
+
+/** Verifier threads: one core is left to the broker and the ledger, but two verifiers pay on two cores. */
+const VERIFIERS = 2;
+
+/**
+ * Builds the stages in the data's order, starts them, and stops them in reverse:
+ * ingest → verify → ledger → seal → forge, with receipts going back and the answers reading alongside.
+ *
+ * @throws WaystoneError when the home, the data folder, a port or the ledger is not as it must be.
+ */
+export async function startGateway(config: Config, deps: GatewayDeps): Promise<RunningGateway> {
+  const { logger, onFatal } = deps;
+  const clock = deps.clock ?? systemClock;
+  const keys = await loadKeys(config.home);
+  const key = new GatewayKey(keys.gateway.privateKey);
+  const did = didFromKey(key.publicKey);
+  const nextKeyId = new GatewayKey(keys.next.privateKey).id;
+  const datasetsFolder = join(config.dataFolder, 'datasets');
+  const logHeadFile = join(config.home, 'keys', 'log-head.json');
+  mkdirSync(datasetsFolder, { recursive: true, mode: 0o700 });
+  const startedAtUs = clock.nowUs();
+  const metrics = makeMetrics();
+  const stops: (() => Promise<void>)[] = [];
+  let stopping: string | null = 'the gateway is starting';
+
+  try {
+    // The chain's addresses are known before the chain runs, and with them the realm.
+    const forge = openForge(config, {
+      logger,
+      gateway: { id: toHex(key.id), publicKey: toHex(key.publicKey.bytes) },
+      journal: () => ledger.calls,
+      datasets: {
+        ready: async (limit) =>
+          (await ledger.calls.forgeReady(limit)).map((dataset) => ({
+            ...dataset,
+            url: `${httpAddress()}/v1/datasets/${dataset.root}/files/entries`,
+          })),
+        committed: (id) => ledger.calls.forgeCommitted(id),
+        forged: async (result) => {
+          await ledger.calls.forgeForged(result);
+          metrics.datasets.inc({ step: 'forged' });
+          const batch = await reader.calls.dataset(result.root);
+          if (batch?.dat) {
+            const { devices } = await datasets.calls.manifest(result.root);
+            await receipts.forged(result.root, batch.dat, new Set(devices.map((one) => one.did)));
+          }
+        },
+      },
+    });
+    const realm = forge.idao === '' ? LOCAL_REALM : realmOf(forge.chainId, forge.idao);
+    const httpAddress = (): string => `http://${hostInUrl(config.http.host)}:${http.port}`;
+
+    // verify
+    const verifiers = new VerifierPool(
+      { threads: VERIFIERS, realm, streams: config.streams.map(({ id }) => id) },
+      onFatal,
+    );
+    stops.push(() => verifiers.stop());
+
+    // ledger
+    const ledger = await Ledger.open(
+      {
+        dataFolder: config.dataFolder,
+        logHeadFile,
+        privateKey: key.exportPrivateKey(),
+        limits: config.batch,
+        verifiers: verifiers.ledgerPorts,
+      },
+      (decisions) => decide(decisions),
+      onFatal,
+    );
+    stops.push(() => ledger.stop());
+    const { logId } = await ledger.calls.identity();
+    const devices = new Map<string, DeviceRecord>();
+    const byId = new Map<number, DeviceRecord>();
+    const know = (device: DeviceRecord): void => {
+      devices.set(device.did, device);
+      byId.set(device.id, device);
+      verifiers.setDevice(device);
+    };
+    for (const device of await ledger.calls.devices()) know(device);
+    const reader = new LedgerReader(config.dataFolder, onFatal);
+    stops.push(() => reader.stop());
+
+    // seal
+    const datasets = new DatasetThread(datasetsFolder, reader.sealPort, onFatal);
+    stops.push(() => datasets.stop());
+    const sealer = new Sealer(
+      { streams: config.streams, chainId: forge.chainId, idao: forge.idao, everyMs: SEAL_EVERY_MS },
+      {
+        ledger: ledger.calls,
+        clock,
+        logger,
+        key,
+        write: datasets.calls.write,
+        addCheckpoint: datasets.calls.addCheckpoint,
+        keepLogHead: (head) => writeLogHead(logHeadFile, head),
+        onSealed: (_batch, root, entries) => {
+          metrics.datasets.inc({ step: 'sealed' });
+          forge.nudge();
+          void receipts.sealed(root, entries);
+        },
+      },
+    );
+
+    // receipts
+    const receipts: ReceiptSender = new ReceiptSender({
+      logger,
+      receiptMaker: new ReceiptMaker(key, logId),
+      send: (device, receipt) => broker.sendReceipt(device, receipt),
+      connected: () => broker.connectedDevices().flatMap((id) => byId.get(id) ?? []),
+      inclusion: datasets.calls.inclusion,
+      batch: async (id) => {
+        const batch = await reader.calls.batch(id);
+        if (batch === null) return null;
+        const isSealed = batch.state !== 'open' && batch.state !== 'sealing';
+        return { root: batch.root, entries: batch.entries, isSealed, dat: batch.dat };
+      },
+    });
+
+    // ingest
+    let duplicates = 0;
+    const decide = (decisions: readonly Decision[]): void => {
+      for (const { ticket, kind, frames } of decisions) {
+        verifiers.decided(ticket);
+        metrics.envelopes.inc({ outcome: kind });
+        if (kind === 'stored') metrics.frames.inc(frames);
+        if (kind === 'duplicate') duplicates += 1;
+      }
+      broker.decide(decisions);
+    };
+    const configBody = wire.Config.encode({
+      realm,
+      streams: [...config.streams],
+      envelopeBytesMax: ENVELOPE_BYTES_MAX,
+      gateway: did,
+      nextKeyHash: nextKeyId,
+    }).finish();
+    const broker = await Broker.start(
+      {
+        ...config.mqtt,
+        limits: config.mqtt,
+      },
+      {
+        logger,
+        clock,
+        gatewayKey: key.publicKey,
+        login: {
+          gatewayDid: did,
+          find: (name) => devices.get(name),
+          enter: (device, session, counter) =>
+            ledger.calls.enter(device, session, counter, clock.nowUs()),
+        },
+        submit: (item, payload) => verifiers.submit(item, payload),
+        hello: async (device, hello) => {
+          if (!hello.isOnline) return null;
+          const { session, counter, queuedSessions } = hello;
+          const now = clock.nowUs();
+          const fault = await ledger.calls.hello(device.id, session, counter, queuedSessions, now);
+          if (fault !== null) return fault;
+          const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
+          void receipts.owed(device, owed);
+          return null;
+        },
+        config: (device) => {
+          const input = signedMessageInput('config', key.id, device.keyId, configBody);
+          return encodeSignedMessage('config', configBody, key.sign(input));
+        },
+        refusalReceipt: (device, payload, code) => receipts.refusal(device, payload, code),
+        count: (code) => metrics.refusals.inc({ code }),
+      },
+    );
+    stops.push(() => broker.stop());
+
+    // answers
+    const view = liveView({
+      config,
+      clock,
+      gatewayDid: did,
+      logId: toHex(logId),
+      startedAtUs,
+      ledger,
+      reader: reader.calls,
+      datasets: datasets.calls,
+      broker,
+      sealer,
+      forge,
+      metrics,
+      duplicates: () => duplicates,
+      httpAddress,
+      notReady: () => stopping,
+      enrol: async (name, label) => {
+        const device = await ledger.calls.enrol(name, label, clock.nowUs());
+        know(device);
+        logger.info({ device: device.did }, 'device enrolled');
+        return device;
+      },
+      revoke: async (name, reason) => {
+        const device = await ledger.calls.revoke(name, reason, clock.nowUs());
+        know(device);
+        broker.disconnect(device.id);
+        logger.info({ device: device.did, reason }, 'device revoked');
+        return device;
+      },
+      backup: (folder) => writeBackup({ folder, datasetsFolder, ledger, gateway: did }),
+    });
+    const { host, port } = config.http;
+    const http = await startHttp({ host, port, token: await loadToken(config.home), view, logger });
+    stops.push(() => http.close());
+
+    sealer.start();
+    stops.push(() => sealer.stop());
+    forge.start();
+    stops.push(() => forge.stop());
+    stopping = null;
+    logger.info(
+      { gateway: did, mqtt: broker.port, http: http.port, network: forge.network },
+      'gateway is up',
+    );
+
+    let stopped: Promise<void> | null = null;
+    return {
+      view,
+      did,
+      mqttPort: broker.port,
+      httpPort: http.port,
+      get rpcUrl() {
+        return forge.rpcUrl;
+      },
+      stop: () => {
+        stopping = 'the gateway is stopping';
+        stopped ??= stopAll(stops, logger);
+        return stopped;
+      },
+    };
+  } catch (error) {
+    await stopAll(stops, logger);
+    throw error;
+  }
+}
+
+/** Stops the stages in reverse of the order in which they were started. */
+async function stopAll(stops: readonly (() => Promise<void>)[], logger: Logger): Promise<void> {
+  for (const stop of [...stops].reverse()) {
+    try {
+      await stop();
+    } catch (error) {
+      if (!(error instanceof WaystoneError)) throw error;
+      logger.warn({ code: error.code, error: error.message }, 'a stage did not stop cleanly');
+    }
+  }
+}
+
+function hostInUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -1,0 +1,402 @@
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import tls from 'node:tls';
+import {
+  type Code,
+  didFromTopicId,
+  ENVELOPE_BYTES_MAX,
+  type PublicKey,
+  parseTopic,
+  topicOf,
+} from '@waystone/proto';
+import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes';
+import type { Clock } from '../core/clock.js';
+import type { Logger } from '../core/logger.js';
+import { listenError } from '../core/port-holder.js';
+import type { Decision, DeviceRecord } from '../core/ports.js';
+import { EnvelopeQueue, type QueueLimits } from './envelope-queue.js';
+import { GuardedSocket } from './guard.js';
+import { type CheckedHello, readHello } from './hello.js';
+import { type LoginDeps, login } from './login.js';
+
+export interface BrokerOptions {
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  readonly tlsCertificateFile?: string;
+  readonly tlsKeyFile?: string;
+  readonly connectionsMax: number;
+  readonly connectTimeoutSeconds: number;
+  readonly limits: QueueLimits;
+}
+
+/** What ingest needs from the rest of the gateway. */
+export interface BrokerDeps {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly gatewayKey: PublicKey;
+  readonly login: LoginDeps;
+  /** Hands an envelope to the verifiers. */
+  readonly submit: ConstructorParameters<typeof EnvelopeQueue>[1];
+  /** A hello was checked; resolves once its effects are durable. @returns why it is refused, or null. */
+  readonly hello: (device: DeviceRecord, hello: CheckedHello) => Promise<string | null>;
+  /** The signed config message of a device. */
+  readonly config: (device: DeviceRecord) => Uint8Array;
+  /** A signed receipt that says why a packet of this device was not taken. */
+  readonly refusalReceipt: (device: DeviceRecord, payload: Uint8Array, code: Code) => Uint8Array;
+  /** Counts every refusal, retry and violation. */
+  readonly count: (code: Code) => void;
+}
+
+/** Bytes of a CONNECT that is let in: a login token, a will of one small hello, and room. */
+const CONNECT_BYTES_MAX = 8 * 1024;
+
+/** An envelope, its topic and header, and room so that an envelope over the limit is told apart from a flood. */
+const PACKET_BYTES_MAX = ENVELOPE_BYTES_MAX + 16 * 1024;
+
+/** Unsent bytes of a client beyond which it gets no further receipts; it asks for them in its next hello. */
+const UNSENT_BYTES_MAX = 1024 * 1024;
+
+/** A client that does not take its data for so long is cut off. */
+const DRAIN_TIMEOUT_MS = 10_000;
+
+/** How long a client that was told to retry stays connected, unread. */
+const RETRY_CLOSE_MS = 2_000;
+
+interface Connection {
+  readonly guard: GuardedSocket;
+  device: DeviceRecord | null;
+}
+
+/**
+ * The embedded MQTT broker: lets devices in, takes their envelopes and answers them. No truth lives in it:
+ * sessions are never kept, nothing is retained, and devices get messages only through {@link send}.
+ */
+export class Broker {
+  readonly #options: BrokerOptions;
+  readonly #deps: BrokerDeps;
+  readonly #queue: EnvelopeQueue;
+  readonly #aedes: Aedes;
+  readonly #server: net.Server;
+  readonly #connections = new Map<Client, Connection>();
+  readonly #byDevice = new Map<number, Client>();
+  #isStopping = false;
+
+  private constructor(options: BrokerOptions, deps: BrokerDeps, aedes: Aedes) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#queue = new EnvelopeQueue(options.limits, deps.submit);
+    this.#aedes = aedes;
+    aedes.preConnect = (_client, packet, done) => {
+      // MQTT sessions are never kept, whatever the client asks for.
+      packet.clean = true;
+      done(null, true);
+    };
+    aedes.authenticate = (client, _username, password, done) => {
+      this.#authenticate(client, password).then(
+        (error) => done(error, error === null),
+        (error: Error) => done(Object.assign(error, { returnCode: 3 }) as AuthenticateError, false),
+      );
+    };
+    aedes.authorizeSubscribe = (client, subscription, done) => {
+      const topic = parseTopic(subscription.topic);
+      const isOwn = topic !== null && topic.topicId === client.id;
+      const isAllowed = isOwn && (topic.channel === 'receipt' || topic.channel === 'config');
+      if (!isAllowed) this.#note(client, 'TOPIC_FORBIDDEN', `subscribe to ${subscription.topic}`);
+      done(null, isAllowed ? subscription : null);
+    };
+    aedes.authorizePublish = (client, packet, done) => this.#publish(client, packet, done);
+    aedes.on('subscribe', (subscriptions, client) => {
+      const config = topicOf(client.id, 'config');
+      if (!subscriptions.some(({ topic }) => topic === config)) return;
+      const device = this.#connections.get(client)?.device;
+      if (device) this.#write(client, 'config', deps.config(device));
+    });
+    aedes.on('clientDisconnect', (client) => this.#forget(client));
+    aedes.on('clientError', (client, error) => this.#ended(client, error));
+    aedes.on('connectionError', (client, error) => this.#ended(client, error));
+    this.#server = this.#createServer();
+  }
+
+  /** @throws WaystoneError PORT_TAKEN, or what keeps the TLS files from being read. */
+  static async start(options: BrokerOptions, deps: BrokerDeps): Promise<Broker> {
+    const aedes = await Aedes.createBroker({
+      connectTimeout: options.connectTimeoutSeconds * 1000,
+      drainTimeout: DRAIN_TIMEOUT_MS,
+      // A device may pipeline its whole queue behind CONNECT; the guard bounds it in bytes.
+      queueLimit: 10_000,
+      maxClientsIdLength: 64,
+      concurrency: 1_000,
+    });
+    const broker = new Broker(options, deps, aedes);
+    await broker.#listen();
+    return broker;
+  }
+
+  get port(): number {
+    return (this.#server.address() as net.AddressInfo).port;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Envelopes that wait for their answer. */
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  isConnected(device: number): boolean {
+    return this.#byDevice.has(device);
+  }
+
+  /** Ids of the devices that are connected. */
+  connectedDevices(): number[] {
+    return [...this.#byDevice.keys()];
+  }
+
+  /** Takes what became of envelopes: acknowledges and answers. */
+  decide(decisions: readonly Decision[]): void {
+    this.#queue.decide(decisions);
+  }
+
+  /** Sends a receipt to a device, if it is connected, subscribed and takes its data. @returns whether it was sent. */
+  sendReceipt(device: number, receipt: Uint8Array): boolean {
+    const client = this.#byDevice.get(device);
+    return client !== undefined && this.#write(client, 'receipt', receipt);
+  }
+
+  /** Ends the connection of a device, after it was revoked. */
+  disconnect(device: number): void {
+    this.#byDevice.get(device)?.conn.destroy();
+  }
+
+  /** Takes no more connections or envelopes, waits for what is in flight, then closes the rest. */
+  async stop(graceMs = 5_000): Promise<void> {
+    this.#isStopping = true;
+    for (const { guard } of this.#connections.values()) guard.hold(true);
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const deadline = Date.now() + graceMs;
+    while (this.#queue.size > 0 && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
+    for (const { guard } of this.#connections.values()) guard.destroy();
+    await closed;
+  }
+
+  #createServer(): net.Server {
+    const accept = (socket: net.Socket): void => this.#accept(socket);
+    const { tlsCertificateFile, tlsKeyFile } = this.#options;
+    const server =
+      tlsCertificateFile !== undefined && tlsKeyFile !== undefined
+        ? tls.createServer(
+            { cert: readFileSync(tlsCertificateFile), key: readFileSync(tlsKeyFile) },
+            accept,
+          )
+        : net.createServer(accept);
+    server.maxConnections = this.#options.connectionsMax;
+    server.on('drop', () => {
+      this.#deps.count('OVERLOADED');
+      this.#deps.logger.warn(
+        { code: 'OVERLOADED', connectionsMax: this.#options.connectionsMax },
+        'connection refused: too many at once; raise mqtt.connections_max',
+      );
+    });
+    server.on('tlsClientError', (error: Error) =>
+      this.#deps.logger.info({ error: error.message }, 'TLS handshake failed'),
+    );
+    return server;
+  }
+
+  async #listen(): Promise<void> {
+    const { host, port } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port }, resolve);
+    }).catch(async (error) => {
+      throw await listenError(error, host, port, 'mqtt');
+    });
+  }
+
+  #accept(socket: net.Socket): void {
+    socket.setNoDelay(true);
+    const limits = { connectBytesMax: CONNECT_BYTES_MAX, packetBytesMax: PACKET_BYTES_MAX };
+    const guard = new GuardedSocket(socket, limits, ({ code, detail }) => {
+      this.#refusePacket(client, new Uint8Array(), code, detail, () => guard.destroy());
+    });
+    if (this.#isStopping) {
+      guard.destroy();
+      return;
+    }
+    const client = this.#aedes.handle(guard);
+    this.#connections.set(client, { guard, device: null });
+    guard.once('close', () => this.#forget(client));
+  }
+
+  async #authenticate(
+    client: Client,
+    password: Uint8Array | undefined,
+  ): Promise<AuthenticateError | null> {
+    const result = await login(client.id, password, this.#deps.login);
+    const refuse = (code: Code, detail: string, returnCode: number): AuthenticateError => {
+      this.#note(client, code, detail);
+      return Object.assign(new Error(detail), { returnCode }) as AuthenticateError;
+    };
+    if ('code' in result) return refuse(result.code, result.detail, result.returnCode);
+    const will = (client as Client & { _will?: PublishPacket })._will;
+    if (will && (will.topic !== topicOf(client.id, 'hello') || will.qos > 1)) {
+      return refuse('WILL_FORBIDDEN', `will on ${will.topic}; only a hello may be a will`, 5);
+    }
+    const connection = this.#connections.get(client);
+    if (connection !== undefined) {
+      connection.device = result.device;
+      this.#byDevice.set(result.device.id, client);
+      this.#deps.logger.debug({ device: result.device.did }, 'device connected');
+    }
+    return null;
+  }
+
+  /** Never throws: the broker also calls it for wills, and then sometimes without a client. */
+  #publish(
+    client: Client | null,
+    packet: PublishPacket,
+    done: (error?: Error | null) => void,
+  ): void {
+    packet.retain = false;
+    const topic = parseTopic(packet.topic);
+    const connection = client === null ? undefined : this.#connections.get(client);
+    const device = connection?.device;
+    if (client === null || !device || connection === undefined) {
+      done(new Error('nobody published this'));
+      return;
+    }
+    const payload = bytesOf(packet.payload);
+    const refuse = (code: Code, detail: string): void =>
+      this.#refusePacket(client, payload, code, detail, () => done(new Error(code)));
+    if (topic === null || topic.topicId !== client.id) {
+      refuse('TOPIC_FORBIDDEN', `publish to ${packet.topic.slice(0, 200)}`);
+    } else if (packet.qos === 2) {
+      refuse('QOS_UNSUPPORTED', 'QoS 2; publish with QoS 1');
+    } else if (topic.channel === 'up') {
+      this.#takeEnvelope(client, connection.guard, device, payload, done);
+    } else if (topic.channel === 'hello') {
+      this.#takeHello(device, payload).then((fault) => {
+        if (fault === null) done(null);
+        else refuse('HELLO_INVALID', fault);
+      }, done);
+    } else {
+      refuse('TOPIC_FORBIDDEN', `publish to ${topic.channel}`);
+    }
+  }
+
+  #takeEnvelope(
+    client: Client,
+    guard: GuardedSocket,
+    device: DeviceRecord,
+    payload: Uint8Array,
+    done: (error?: Error | null) => void,
+  ): void {
+    const { clock, logger } = this.#deps;
+    const arrival = { receivedAtUs: clock.nowUs(), clockTrusted: clock.isTrusted() };
+    this.#queue.add(device, payload, arrival, guard, (decision) => {
+      if (decision.kind === 'retry') {
+        // Nothing is on disk, so there is no PUBACK: the device keeps it and comes again.
+        const code = decision.retryCode ?? 'OVERLOADED';
+        this.#deps.count(code);
+        logger.warn({ device: device.did, code }, 'envelope not taken now');
+        this.#write(client, 'receipt', decision.receipt);
+        guard.hold(true);
+        setTimeout(() => guard.destroy(), RETRY_CLOSE_MS).unref();
+        return;
+      }
+      if (decision.refusal !== null) {
+        this.#deps.count(decision.refusal.code);
+        logger.warn({ device: device.did, ...decision.refusal }, 'envelope refused');
+      }
+      done(null);
+      // The device may have come back on another connection meanwhile.
+      this.sendReceipt(device.id, decision.receipt);
+    });
+  }
+
+  async #takeHello(device: DeviceRecord, payload: Uint8Array): Promise<string | null> {
+    const hello = readHello(payload, device.publicKey, this.#deps.gatewayKey);
+    if ('fault' in hello) return hello.fault;
+    return this.#deps.hello(device, hello);
+  }
+
+  /** Says why a packet is not taken, then lets `end` close the connection. */
+  #refusePacket(
+    client: Client,
+    payload: Uint8Array,
+    code: Code,
+    detail: string,
+    end: () => void,
+  ): void {
+    this.#note(client, code, detail);
+    const device = this.#connections.get(client)?.device;
+    if (
+      device &&
+      this.#write(client, 'receipt', this.#deps.refusalReceipt(device, payload, code))
+    ) {
+      // The broker writes on a later turn of the event loop; the guard flushes what is written before it closes.
+      setImmediate(() => setImmediate(end));
+    } else end();
+  }
+
+  #write(client: Client, channel: 'receipt' | 'config', payload: Uint8Array): boolean {
+    const connection = this.#connections.get(client);
+    const topic = topicOf(client.id, channel);
+    if (connection === undefined || !Object.hasOwn(subscriptionsOf(client), topic)) return false;
+    if (connection.guard.unsentBytes > UNSENT_BYTES_MAX) {
+      this.#deps.logger.info(
+        { device: connection.device?.did },
+        'message left out: client is slow',
+      );
+      return false;
+    }
+    const buffer = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+    client.publish(
+      { cmd: 'publish', topic, payload: buffer, qos: 0, retain: false, dup: false },
+      () => {},
+    );
+    return true;
+  }
+
+  #note(client: Client, code: Code, detail: string): void {
+    this.#deps.count(code);
+    const connection = this.#connections.get(client);
+    const device = connection?.device?.did ?? (client.id ? didFromTopicId(client.id) : undefined);
+    this.#deps.logger.warn(
+      { code, device, address: connection?.guard.remoteAddress, detail },
+      'client refused',
+    );
+  }
+
+  #ended(client: Client, error: Error): void {
+    this.#deps.logger.debug({ client: client.id, error: error.message }, 'connection ended');
+    this.#forget(client);
+  }
+
+  #forget(client: Client): void {
+    const connection = this.#connections.get(client);
+    if (connection === undefined) return;
+    this.#connections.delete(client);
+    const { device } = connection;
+    if (device !== null && this.#byDevice.get(device.id) === client) {
+      this.#byDevice.delete(device.id);
+      this.#deps.logger.debug({ device: device.did }, 'device disconnected');
+    }
+    if (!connection.guard.destroyed) connection.guard.destroy();
+  }
+}
+
+function bytesOf(payload: Buffer | string): Uint8Array {
+  return typeof payload === 'string' ? Buffer.from(payload) : payload;
+}
+
+/** The broker's own table of a client's subscriptions; it has no inherited names. */
+function subscriptionsOf(client: Client): object {
+  return (client as Client & { subscriptions: object }).subscriptions;
+}

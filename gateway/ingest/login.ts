@@ -1,0 +1,78 @@
+import { type Code, didFromTopicId, parseDid, readLoginToken, toHex } from '@waystone/proto';
+import type { DeviceRecord } from '../core/ports.js';
+
+/** What a login needs from the rest of the gateway. */
+export interface LoginDeps {
+  readonly gatewayDid: string;
+  find(did: string): DeviceRecord | undefined;
+  /** Opens or re-enters a session; durable when it resolves. */
+  enter(
+    device: number,
+    session: string,
+    counter: number,
+  ): Promise<'LOGIN_REPLAYED' | 'SESSION_CLOSED' | null>;
+}
+
+export type LoginResult =
+  | { readonly device: DeviceRecord }
+  | {
+      readonly code: Code;
+      readonly detail: string;
+      /** CONNACK return code of MQTT 3.1.1 §3.2.2.3. */
+      readonly returnCode: 2 | 4 | 5;
+    };
+
+/**
+ * Decides a CONNECT: client id = the device's did:key without `did:key:`, password = a login token signed by
+ * the device key. Whoever is not enrolled stays out.
+ */
+export async function login(
+  clientId: string,
+  password: Uint8Array | undefined,
+  deps: LoginDeps,
+): Promise<LoginResult> {
+  const did = didFromTopicId(clientId);
+  const key = parseDid(did);
+  if (key === null) {
+    return {
+      code: 'CLIENT_ID_INVALID',
+      detail: 'the client id must be a did:key without "did:key:"',
+      returnCode: 2,
+    };
+  }
+  const device = deps.find(did);
+  if (device === undefined) {
+    return {
+      code: 'DEVICE_UNKNOWN',
+      detail: `device ${did} is not enrolled; run waystone devices add`,
+      returnCode: 5,
+    };
+  }
+  if (device.revokedAtUs !== null) {
+    return { code: 'DEVICE_REVOKED', detail: `device ${did} is revoked`, returnCode: 5 };
+  }
+  if (password === undefined) {
+    return { code: 'LOGIN_INVALID', detail: 'the login has no password', returnCode: 4 };
+  }
+  const read = readLoginToken(
+    Buffer.from(password).toString('latin1'),
+    device.publicKey,
+    deps.gatewayDid,
+  );
+  if ('fault' in read) {
+    return { code: 'LOGIN_INVALID', detail: `the login token: ${read.fault}`, returnCode: 4 };
+  }
+  const { session, counter } = read.token;
+  const fault = await deps.enter(device.id, toHex(session), counter);
+  if (fault !== null) {
+    return {
+      code: fault,
+      detail:
+        fault === 'LOGIN_REPLAYED'
+          ? `counter ${counter} was used before in this session; each login needs a larger one`
+          : 'the session was closed by a later hello; begin a new one',
+      returnCode: 4,
+    };
+  }
+  return { device };
+}

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { cp, mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WaystoneError } from '../core/errors.js';
+import { replaceFile, syncFolder } from '../core/replace-file.js';
+import type { Ledger } from './ledger.js';
+
+/** Name of the file that makes a folder a backup; it is written last. */
+export const BACKUP_FILE = 'backup.json';
+export const BACKUP_LEDGER = 'ledger.sqlite';
+export const BACKUP_DATASETS = 'datasets';
+
+/** Content of `backup.json`, version 1. */
+export interface BackupDescription {
+  readonly type: 'waystone-backup';
+  readonly version: 1;
+  /** did:key of the gateway; its keys are not in the backup. */
+  readonly gateway: string;
+  readonly createdAtUs: number;
+  readonly ledger: { readonly bytes: number; readonly sha256: string };
+  /** Roots of the dataset folders. */
+  readonly datasets: readonly string[];
+}
+
+/**
+ * Writes a backup of the running gateway into a new folder: a consistent copy of the ledger, then every
+ * dataset folder (those that the copy names are all there, since a folder exists before the ledger says so).
+ *
+ * @throws WaystoneError BACKUP_EXISTS when `folder` exists.
+ */
+export async function writeBackup(options: {
+  readonly folder: string;
+  readonly datasetsFolder: string;
+  readonly ledger: Ledger;
+  readonly gateway: string;
+}): Promise<{ folder: string; datasets: number; bytes: number }> {
+  const { folder, datasetsFolder, ledger, gateway } = options;
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (cause) {
+    const code = (cause as { code?: string }).code;
+    if (code === 'EEXIST') {
+      throw new WaystoneError('BACKUP_EXISTS', `${folder} exists; name a new folder`, { cause });
+    }
+    throw new WaystoneError(
+      'BACKUP_FAILED',
+      `${folder} cannot be created (${code}); the folder above it must exist and be writable for the gateway`,
+      { cause },
+    );
+  }
+  const copy = join(folder, BACKUP_LEDGER);
+  await ledger.backup(copy);
+  const names = await readdir(datasetsFolder);
+  const datasets = names.filter((name) => /^[0-9a-f]{64}$/.test(name)).sort();
+  await mkdir(join(folder, BACKUP_DATASETS), { mode: 0o700 });
+  let bytes = (await stat(copy)).size;
+  for (const root of datasets) {
+    const target = join(folder, BACKUP_DATASETS, root);
+    await cp(join(datasetsFolder, root), target, { recursive: true });
+    for (const name of await readdir(target)) bytes += (await stat(join(target, name))).size;
+    syncFolder(target);
+  }
+  syncFolder(join(folder, BACKUP_DATASETS));
+  const description: BackupDescription = {
+    type: 'waystone-backup',
+    version: 1,
+    gateway,
+    createdAtUs: Date.now() * 1000,
+    ledger: { bytes: (await stat(copy)).size, sha256: await fileHash(copy) },
+    datasets,
+  };
+  replaceFile(join(folder, BACKUP_FILE), `${JSON.stringify(description, null, 2)}\n`);
+  return { folder, datasets: datasets.length, bytes };
+}
+
+/** SHA-256 of a file in hex. */
+export async function fileHash(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}

@@ -1,0 +1,313 @@
+import {
+  ENVELOPE_HEADER_BYTES,
+  encodeEntry,
+  encodeReceiptBody,
+  equalBytes,
+  INGEST_FLAGS,
+  leafHash,
+  type ReceiptBody,
+  readStatement,
+  STATEMENT_BYTES,
+  type Statement,
+  sha256,
+  statementBytesOf,
+  statementHash,
+  toHex,
+} from '@waystone/proto';
+import type Database from 'better-sqlite3';
+import type { Decision, VerifiedBatch } from '../core/ports.js';
+import type { ReceiptMaker } from '../core/receipt-maker.js';
+import { describeRefusal, type Refusal } from '../core/refusal.js';
+import type { BatchTable, OpenBatch } from './batches.js';
+import type { Counters } from './counters.js';
+import type { DeviceTable } from './devices.js';
+
+/** Refusal rows kept per device and day (UTC); beyond that refusals are only counted. */
+export const REFUSAL_ROWS_PER_DEVICE_DAY_MAX = 1000;
+
+const DAY_US = 86_400_000_000;
+const STATEMENT_AT = 8;
+const SIGNATURE_AT = STATEMENT_AT + STATEMENT_BYTES;
+
+type VerifiedItem = VerifiedBatch['items'][number];
+
+interface StatementRow {
+  first: number;
+  last: number;
+  hash: Buffer;
+  entry_leaf: Buffer;
+  grp: number;
+  grp_index: number;
+}
+
+/** A decision whose receipt is still to be made. */
+interface Judged {
+  readonly item: VerifiedItem;
+  readonly kind: 'stored' | 'duplicate' | 'refused';
+  readonly frames: number;
+  readonly body: ReceiptBody;
+  readonly refusal: Refusal | null;
+  /** Where a duplicate's first answer lies. */
+  readonly before: { group: number; index: number } | null;
+}
+
+/**
+ * Decides what becomes of verified envelopes, a commit group at a time. {@link judge} runs inside the group's
+ * transaction; {@link receipts} after it is on disk.
+ */
+export class Committer {
+  readonly #db: Database.Database;
+  readonly #devices: DeviceTable;
+  readonly #batches: BatchTable;
+  readonly #counters: Counters;
+  readonly #receiptMaker: ReceiptMaker;
+  readonly #refusalRows = new Map<string, number>();
+  readonly #findOverlap: Database.Statement;
+  readonly #insertStatement: Database.Statement;
+  readonly #insertRefusal: Database.Statement;
+  readonly #insertGroup: Database.Statement;
+  readonly #getGroup: Database.Statement;
+
+  constructor(
+    db: Database.Database,
+    deps: {
+      devices: DeviceTable;
+      batches: BatchTable;
+      counters: Counters;
+      receiptMaker: ReceiptMaker;
+    },
+  ) {
+    this.#db = db;
+    this.#devices = deps.devices;
+    this.#batches = deps.batches;
+    this.#counters = deps.counters;
+    this.#receiptMaker = deps.receiptMaker;
+    this.#findOverlap = db.prepare(
+      `SELECT first, last, hash, entry_leaf, grp, grp_index FROM statements
+       WHERE session = ? AND stream = ? AND first <= ? ORDER BY first DESC LIMIT 1`,
+    );
+    this.#insertStatement = db.prepare(
+      `INSERT INTO statements (session, stream, first, last, hash, entry_leaf, grp, grp_index, batch, batch_index)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    );
+    this.#insertRefusal = db.prepare(
+      'INSERT INTO refusals (at_us, device, code, statement, detail) VALUES (?, ?, ?, ?, ?)',
+    );
+    this.#insertGroup = db.prepare('INSERT INTO groups (id, leaves) VALUES (?, ?)');
+    this.#getGroup = db.prepare('SELECT leaves FROM groups WHERE id = ?');
+  }
+
+  /** Writes a group. Throws only when the database does; then nothing of it is on disk. */
+  judge(batches: readonly VerifiedBatch[]): Judged[] {
+    const { next: group } = this.#db
+      .prepare('SELECT COALESCE(MAX(id) + 1, 1) AS next FROM groups')
+      .get() as { next: number };
+    const judged: Judged[] = [];
+    const leaves: Uint8Array[] = [];
+    const grown = new Set<OpenBatch>();
+    let stored = false;
+    for (const batch of batches) {
+      for (const item of batch.items) {
+        const payload = new Uint8Array(batch.buffer, item.offset, item.length);
+        const answer =
+          item.refusal === null
+            ? this.#store(item, payload, group, leaves.length, grown)
+            : this.#refuse(item, payload, item.refusal);
+        judged.push(answer);
+        if (answer.kind === 'stored') stored = true;
+        if (answer.kind !== 'duplicate') leaves.push(leafHash(encodeReceiptBody(answer.body)));
+      }
+    }
+    this.#batches.writeCounts(grown);
+    // Refusals alone are not kept: they are judged and answered anew if they come again.
+    if (stored) this.#insertGroup.run(group, Buffer.concat(leaves));
+    return judged;
+  }
+
+  /** The answers to a group that is on disk. */
+  receipts(judged: readonly Judged[]): Decision[] {
+    const fresh = judged.filter((answer) => answer.kind !== 'duplicate');
+    const freshReceipts = this.#receiptMaker.forBodies(fresh.map((answer) => answer.body));
+    const receiptOf = new Map(fresh.map((answer, at) => [answer, freshReceipts[at]]));
+    return judged.map((answer) => {
+      this.#count(answer);
+      const receipt = receiptOf.get(answer) ?? this.#repeat(answer);
+      return {
+        ticket: answer.item.ticket,
+        device: answer.item.device,
+        kind: answer.kind,
+        frames: answer.frames,
+        receipt,
+        refusal: answer.refusal,
+        retryCode: null,
+      };
+    });
+  }
+
+  /** The `stored` receipt of a statement that is in the table. */
+  storedReceipt(
+    device: Uint8Array,
+    row: { hash: Uint8Array; entry_leaf: Uint8Array; grp: number; grp_index: number },
+  ): Uint8Array {
+    const body: ReceiptBody = {
+      device,
+      statement: row.hash,
+      outcome: { kind: 'stored', entryLeaf: row.entry_leaf },
+    };
+    return this.#receiptMaker.fromLeaves(this.#groupLeaves(row.grp), row.grp_index, body);
+  }
+
+  #store(
+    item: VerifiedItem,
+    payload: Uint8Array,
+    group: number,
+    groupIndex: number,
+    grown: Set<OpenBatch>,
+  ): Judged {
+    const device = this.#devices.get(item.device);
+    const statementBytes = payload.subarray(STATEMENT_AT, SIGNATURE_AT);
+    const { statement } = readStatement(statementBytes);
+    if (device === undefined || statement === undefined) {
+      throw new Error(`envelope ${item.ticket} was passed without a device or statement`);
+    }
+    const hash = statementHash(statementBytes);
+    const sessionName = toHex(statement.session);
+    const session = this.#devices.session(item.device, sessionName);
+    if (session === null) {
+      return this.#refuse(item, payload, { code: 'SESSION_UNKNOWN', session: sessionName });
+    }
+    const last = statement.firstSequence + statement.count - 1;
+    const overlap = this.#findOverlap.get(session.id, statement.stream, last) as
+      | StatementRow
+      | undefined;
+    if (overlap !== undefined && overlap.last >= statement.firstSequence) {
+      if (equalBytes(overlap.hash, hash)) {
+        return this.#duplicate(item, device.keyId, statement, overlap);
+      }
+      return this.#refuse(item, payload, {
+        code: 'RANGE_CONFLICT',
+        first: statement.firstSequence,
+        last,
+        storedStatement: toHex(overlap.hash),
+      });
+    }
+    // Only what is stored is remembered; after that the state of device and session counts.
+    if (session.closed) {
+      return this.#refuse(item, payload, { code: 'SESSION_CLOSED', session: sessionName });
+    }
+    if (device.revokedAtUs !== null) {
+      return this.#refuse(item, payload, { code: 'DEVICE_REVOKED', did: device.did });
+    }
+    const challengeable = device.publicKey.type !== 'Ed25519';
+    const place = this.#batches.place(statement.stream, challengeable, item.receivedAtUs);
+    const entry = encodeEntry({
+      statement: statementBytes,
+      signature: payload.subarray(SIGNATURE_AT, ENVELOPE_HEADER_BYTES),
+      receivedAtUs: place.receivedAtUs,
+      flags: item.clockTrusted ? 0 : INGEST_FLAGS.clockUntrusted,
+    });
+    const entryLeaf = leafHash(entry);
+    const row = { entry, frames: payload.subarray(ENVELOPE_HEADER_BYTES) };
+    const index = this.#batches.append(place.batch, row, {
+      device: item.device,
+      frames: statement.count,
+      receivedAtUs: place.receivedAtUs,
+    });
+    grown.add(place.batch);
+    this.#insertStatement.run(
+      session.id,
+      statement.stream,
+      statement.firstSequence,
+      last,
+      hash,
+      entryLeaf,
+      group,
+      groupIndex,
+      place.batch.id,
+      index,
+    );
+    const body: ReceiptBody = {
+      device: device.keyId,
+      statement: hash,
+      outcome: { kind: 'stored', entryLeaf },
+    };
+    return { item, kind: 'stored', frames: statement.count, body, refusal: null, before: null };
+  }
+
+  #duplicate(
+    item: VerifiedItem,
+    device: Uint8Array,
+    statement: Statement,
+    row: StatementRow,
+  ): Judged {
+    const body: ReceiptBody = {
+      device,
+      statement: row.hash,
+      outcome: { kind: 'stored', entryLeaf: row.entry_leaf },
+    };
+    const before = { group: row.grp, index: row.grp_index };
+    return {
+      item,
+      kind: 'duplicate',
+      frames: statement.count,
+      body,
+      refusal: null,
+      before,
+    };
+  }
+
+  #refuse(item: VerifiedItem, payload: Uint8Array, refusal: Refusal): Judged {
+    const device = this.#devices.get(item.device);
+    const statementBytes = statementBytesOf(payload);
+    const statement = statementBytes === null ? sha256(payload) : statementHash(statementBytes);
+    if (this.#mayKeepRefusal(item.device, item.receivedAtUs)) {
+      const detail = describeRefusal(refusal);
+      this.#insertRefusal.run(item.receivedAtUs, item.device, refusal.code, statement, detail);
+    }
+    const body: ReceiptBody = {
+      device: device?.keyId ?? new Uint8Array(32),
+      statement,
+      outcome: { kind: 'refused', code: refusal.code },
+    };
+    return { item, kind: 'refused', frames: 0, body, refusal, before: null };
+  }
+
+  /** A duplicate of this same group finds its group in the table too: it is on disk by now. */
+  #repeat(answer: Judged): Uint8Array {
+    if (answer.before === null) throw new Error('only a duplicate has an earlier answer');
+    const { group, index } = answer.before;
+    return this.#receiptMaker.fromLeaves(this.#groupLeaves(group), index, answer.body);
+  }
+
+  #groupLeaves(group: number): Uint8Array[] {
+    const { leaves } = this.#getGroup.get(group) as { leaves: Buffer };
+    return Array.from({ length: leaves.length / 32 }, (_, at) =>
+      leaves.subarray(at * 32, at * 32 + 32),
+    );
+  }
+
+  #count(answer: Judged): void {
+    const at = answer.item.receivedAtUs;
+    if (answer.kind === 'stored') this.#counters.stored(answer.item.device, answer.frames, at);
+    else if (answer.kind === 'refused') this.#counters.refused(answer.item.device, at);
+    else this.#counters.duplicate(answer.item.device, at);
+  }
+
+  #mayKeepRefusal(device: number, atUs: number): boolean {
+    const day = Math.floor(atUs / DAY_US);
+    const name = `${device}:${day}`;
+    let kept = this.#refusalRows.get(name);
+    if (kept === undefined) {
+      if (this.#refusalRows.size > 10_000) this.#refusalRows.clear();
+      const row = this.#db
+        .prepare(
+          'SELECT COUNT(*) AS kept FROM refusals WHERE device = ? AND at_us >= ? AND at_us < ?',
+        )
+        .get(device, day * DAY_US, (day + 1) * DAY_US) as { kept: number };
+      kept = row.kept;
+    }
+    const may = kept < REFUSAL_ROWS_PER_DEVICE_DAY_MAX;
+    this.#refusalRows.set(name, may ? kept + 1 : kept);
+    return may;
+  }
+}

@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fromHex, LOG_ID_BYTES, toHex } from '@waystone/proto';
+import type Database from 'better-sqlite3';
+import { WaystoneError } from '../core/errors.js';
+import type { GatewayKey } from '../core/gateway-key.js';
+import { replaceFile } from '../core/replace-file.js';
+
+/** The last log head that the gateway signed; kept beside its key, outside backups. */
+export interface SignedLogHead {
+  readonly logId: string;
+  readonly size: number;
+  readonly root: string;
+}
+
+/**
+ * Which log this ledger carries. A new ledger starts a new one.
+ *
+ * @throws WaystoneError LEDGER_ROLLED_BACK when the gateway has signed a log head that this ledger is behind:
+ *   it was copied back from a backup, and going on would fork the log.
+ * @throws WaystoneError LEDGER_FOREIGN when the ledger belongs to another gateway key.
+ */
+export function loadIdentity(
+  db: Database.Database,
+  options: { gateway: GatewayKey; logHeadFile: string },
+): { logId: Uint8Array } {
+  const gatewayId = toHex(options.gateway.id);
+  const get = (key: string): string | undefined =>
+    (db.prepare('SELECT value FROM meta WHERE key = ?').get(key) as { value: string } | undefined)
+      ?.value;
+  if (get('log_id') === undefined) {
+    const set = db.prepare('INSERT INTO meta (key, value) VALUES (?, ?)');
+    db.transaction(() => {
+      set.run('log_id', randomBytes(LOG_ID_BYTES).toString('hex'));
+      set.run('gateway_id', gatewayId);
+    })();
+  }
+  if (get('gateway_id') !== gatewayId) {
+    throw new WaystoneError(
+      'LEDGER_FOREIGN',
+      `the ledger belongs to gateway ${get('gateway_id')}, the key is ${gatewayId}; put the right key back, or start with an empty data folder`,
+    );
+  }
+  const logId = get('log_id') as string;
+  const head = readLogHead(options.logHeadFile);
+  if (head !== null) {
+    const { size } = db
+      .prepare('SELECT COUNT(*) AS size FROM log WHERE log_id = ?')
+      .get(fromHex(head.logId)) as { size: number };
+    if (size < head.size) {
+      throw new WaystoneError(
+        'LEDGER_ROLLED_BACK',
+        `this gateway has signed log ${head.logId} up to size ${head.size}, the ledger holds ${size}; run waystone restore, which starts a new log`,
+      );
+    }
+  }
+  return { logId: fromHex(logId) };
+}
+
+/** The last signed head, or null when none was signed yet. */
+export function readLogHead(file: string): SignedLogHead | null {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return null;
+    throw error;
+  }
+  return JSON.parse(text) as SignedLogHead;
+}
+
+/** Durable before the signature leaves the gateway. */
+export function writeLogHead(file: string, head: SignedLogHead): void {
+  replaceFile(file, `${JSON.stringify(head)}\n`, 0o600);
+}

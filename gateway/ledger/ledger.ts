@@ -1,0 +1,76 @@
+import { type MessagePort, Worker } from 'node:worker_threads';
+import type { Decision } from '../core/ports.js';
+import { connectCalls, type Remote } from '../core/rpc.js';
+import { threadFile } from '../core/thread-file.js';
+import type { BatchLimits } from './batches.js';
+import type { LedgerOperations } from './operations.js';
+
+export interface LedgerWorkerData {
+  readonly dataFolder: string;
+  readonly logHeadFile: string;
+  /** 32 bytes; the thread signs receipts. */
+  readonly privateKey: Uint8Array;
+  readonly limits: BatchLimits;
+  /** One port for each verifier thread. */
+  readonly verifiers: readonly MessagePort[];
+}
+
+/** Calls that the thread answers outside any commit group. */
+type Control = {
+  stop(): void;
+  backup(file: string): void;
+};
+
+/** The ledger as the main thread sees it. */
+export class Ledger {
+  readonly #worker: Worker;
+  readonly calls: Remote<LedgerOperations>;
+  readonly #control: Remote<Control>;
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    const calls = connectCalls<LedgerOperations & Control>(worker, 'ledger');
+    this.calls = calls;
+    this.#control = calls;
+  }
+
+  /**
+   * Opens the ledger in its thread.
+   *
+   * @param onDecisions called with what became of each envelope, once it is on disk.
+   * @param onFatal called when the thread dies; nothing is acknowledged after that, and the process must end.
+   * @throws WaystoneError DATA_FOLDER_LOCKED, LEDGER_ROLLED_BACK, LEDGER_FOREIGN or LEDGER_TOO_NEW.
+   */
+  static open(
+    data: LedgerWorkerData,
+    onDecisions: (decisions: Decision[]) => void,
+    onFatal: (error: Error) => void,
+  ): Promise<Ledger> {
+    const worker = new Worker(threadFile(import.meta.url, 'worker.js'), {
+      workerData: data,
+      transferList: [...data.verifiers],
+    });
+    return new Promise((resolve, reject) => {
+      let isReady = false;
+      worker.on('error', (error) => (isReady ? onFatal(error as Error) : reject(error)));
+      worker.on('message', (message: { ready?: true; decisions?: Decision[] }) => {
+        if (message.decisions !== undefined) onDecisions(message.decisions);
+        if (message.ready !== undefined) {
+          isReady = true;
+          resolve(new Ledger(worker));
+        }
+      });
+    });
+  }
+
+  /** Writes a consistent copy of the database while the ledger runs. */
+  backup(file: string): Promise<void> {
+    return this.#control.backup(file);
+  }
+
+  /** Commits what waits, closes the database and frees the data folder. */
+  async stop(): Promise<void> {
+    await this.#control.stop();
+    await this.#worker.terminate();
+  }
+}

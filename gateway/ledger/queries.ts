@@ -1,0 +1,267 @@
+import { fromHex, toHex } from '@waystone/proto';
+import type Database from 'better-sqlite3';
+import type { BatchRow } from '../core/ports.js';
+import type { BatchState, DatStatus, DeviceStatus, RefusalRow } from '../core/view.js';
+import { ENVELOPES_PER_BATCH } from './schema.js';
+
+/** Gaps shown per device. */
+const GAPS_MAX = 20;
+
+/** A batch as the ledger knows it; what it waits for is known elsewhere. */
+export interface BatchRecord {
+  readonly id: number;
+  readonly state: BatchState;
+  readonly dueWhy: string | null;
+  readonly stream: number;
+  readonly challengeable: boolean;
+  readonly entries: number;
+  readonly frames: number;
+  readonly bytes: number;
+  readonly devices: number;
+  readonly openedAtUs: number;
+  readonly lastReceivedAtUs: number;
+  readonly sealedAtUs: number | null;
+  readonly logId: string | null;
+  readonly logIndex: number | null;
+  readonly root: string | null;
+  readonly manifestHash: string | null;
+  readonly dat: DatStatus | null;
+}
+
+/** Where a frame is. */
+export interface FrameLocation {
+  readonly batch: number;
+  readonly batchIndex: number;
+  readonly state: BatchState;
+  readonly root: string | null;
+}
+
+interface BatchTableRow {
+  id: number;
+  state: string;
+  due_why: string | null;
+  stream: number;
+  challengeable: number;
+  entries: number;
+  frames: number;
+  bytes: number;
+  opened_at_us: number;
+  last_received_at_us: number;
+  sealed_at_us: number | null;
+  log_id: Buffer | null;
+  log_index: number | null;
+  root: Buffer | null;
+  manifest_hash: Buffer | null;
+  token: string | null;
+}
+
+/** Reads for the answers, on a read-only connection of their own with short transactions. */
+export function ledgerQueries(db: Database.Database) {
+  const toBatch = (row: BatchTableRow): BatchRecord => ({
+    id: row.id,
+    state: shownState(row.state),
+    dueWhy: row.due_why,
+    stream: row.stream,
+    challengeable: row.challengeable === 1,
+    entries: row.entries,
+    frames: row.frames,
+    bytes: row.bytes,
+    devices: db
+      .prepare('SELECT COUNT(*) FROM batch_devices WHERE batch = ?')
+      .pluck()
+      .get(row.id) as number,
+    openedAtUs: row.opened_at_us,
+    lastReceivedAtUs: row.last_received_at_us,
+    sealedAtUs: row.sealed_at_us,
+    logId: row.log_id === null ? null : toHex(row.log_id),
+    logIndex: row.log_index,
+    root: row.root === null ? null : toHex(row.root),
+    manifestHash: row.manifest_hash === null ? null : toHex(row.manifest_hash),
+    dat: row.token === null ? null : (JSON.parse(row.token) as DatStatus),
+  });
+
+  return {
+    devices: (): Omit<DeviceStatus, 'keyType' | 'connected'>[] => {
+      const rows = db
+        .prepare(
+          `SELECT devices.*, (SELECT COUNT(*) FROM sessions WHERE device = devices.id) AS sessions
+           FROM devices ORDER BY id`,
+        )
+        .all() as {
+        id: number;
+        did: string;
+        label: string;
+        enrolled_at_us: number;
+        revoked_at_us: number | null;
+        last_seen_us: number | null;
+        envelopes: number;
+        frames: number;
+        refused: number;
+        sessions: number;
+      }[];
+      return rows.map((row) => ({
+        did: row.did,
+        label: row.label,
+        enrolledAtUs: row.enrolled_at_us,
+        revokedAtUs: row.revoked_at_us,
+        lastSeenUs: row.last_seen_us,
+        envelopes: row.envelopes,
+        frames: row.frames,
+        refused: row.refused,
+        sessions: row.sessions,
+        gaps: gapsOf(db, row.id),
+      }));
+    },
+
+    batches: (limit: number): BatchRecord[] => {
+      const rows = db.prepare('SELECT * FROM batches ORDER BY id DESC LIMIT ?').all(limit);
+      return (rows as BatchTableRow[]).map(toBatch);
+    },
+
+    batch: (id: number): BatchRecord | null => {
+      const row = db.prepare('SELECT * FROM batches WHERE id = ?').get(id);
+      return row === undefined ? null : toBatch(row as BatchTableRow);
+    },
+
+    datasets: (limit: number): BatchRecord[] => {
+      const rows = db
+        .prepare(
+          `SELECT * FROM batches WHERE state IN ('sealed', 'committed', 'forged', 'withdrawn')
+           ORDER BY id DESC LIMIT ?`,
+        )
+        .all(limit);
+      return (rows as BatchTableRow[]).map(toBatch);
+    },
+
+    dataset: (root: string): BatchRecord | null => {
+      const row = db
+        .prepare(
+          `SELECT * FROM batches WHERE root = ? AND state IN ('sealed', 'committed', 'forged', 'withdrawn')`,
+        )
+        .get(fromHex(root));
+      return row === undefined ? null : toBatch(row as BatchTableRow);
+    },
+
+    locate: (
+      did: string,
+      session: string,
+      stream: number,
+      sequence: number,
+    ): FrameLocation | null => {
+      const row = db
+        .prepare(
+          `SELECT s.last, s.batch, s.batch_index, b.state, b.root FROM statements s
+           JOIN sessions ON sessions.id = s.session JOIN devices d ON d.id = sessions.device
+           JOIN batches b ON b.id = s.batch
+           WHERE d.did = ? AND sessions.session = ? AND s.stream = ? AND s.first <= ?
+           ORDER BY s.first DESC LIMIT 1`,
+        )
+        .get(did, fromHex(session), stream, sequence) as
+        | { last: number; batch: number; batch_index: number; state: string; root: Buffer | null }
+        | undefined;
+      if (row === undefined || row.last < sequence) return null;
+      return {
+        batch: row.batch,
+        batchIndex: row.batch_index,
+        state: shownState(row.state),
+        root: row.root === null ? null : toHex(row.root),
+      };
+    },
+
+    refusals: (limit: number): RefusalRow[] => {
+      const rows = db
+        .prepare(
+          `SELECT at_us, devices.did AS did, code, statement, detail FROM refusals
+           LEFT JOIN devices ON devices.id = refusals.device ORDER BY refusals.id DESC LIMIT ?`,
+        )
+        .all(limit) as {
+        at_us: number;
+        did: string | null;
+        code: string;
+        statement: Buffer;
+        detail: string;
+      }[];
+      return rows.map((row) => ({
+        atUs: row.at_us,
+        did: row.did ?? '',
+        code: row.code,
+        statement: toHex(row.statement),
+        detail: row.detail,
+      }));
+    },
+
+    totals: () => {
+      const counts = db
+        .prepare(
+          `SELECT COUNT(*) AS devices, COALESCE(SUM(envelopes), 0) AS envelopes,
+           COALESCE(SUM(frames), 0) AS frames, COALESCE(SUM(refused), 0) AS refused FROM devices`,
+        )
+        .get() as { devices: number; envelopes: number; frames: number; refused: number };
+      const states = db
+        .prepare('SELECT state, COUNT(*) AS count FROM batches GROUP BY state')
+        .all() as { state: string; count: number }[];
+      const batches: Record<BatchState, number> = {
+        open: 0,
+        sealing: 0,
+        sealed: 0,
+        committed: 0,
+        forged: 0,
+        withdrawn: 0,
+      };
+      for (const { state, count } of states) batches[shownState(state)] += count;
+      return { ...counts, batches };
+    },
+
+    /** Size of the database in bytes. */
+    storedBytes: (): { ledger: number } => {
+      const pages = db.pragma('page_count', { simple: true }) as number;
+      return { ledger: pages * (db.pragma('page_size', { simple: true }) as number) };
+    },
+
+    /** Size in bytes of each row's frames, in order. */
+    frameSizes: (batch: number): number[] =>
+      db
+        .prepare('SELECT length(frames) FROM envelopes WHERE id >= ? AND id < ? ORDER BY id')
+        .pluck()
+        .all(batch * ENVELOPES_PER_BATCH, (batch + 1) * ENVELOPES_PER_BATCH) as number[],
+
+    /** A run of a batch's rows from index `from`: at least one if there is one, then while under `bytesMax`. */
+    rows: (batch: number, from: number, bytesMax: number): BatchRow[] => {
+      const rows: BatchRow[] = [];
+      let bytes = 0;
+      const found = db
+        .prepare('SELECT entry, frames FROM envelopes WHERE id >= ? AND id < ? ORDER BY id')
+        .iterate(batch * ENVELOPES_PER_BATCH + from, (batch + 1) * ENVELOPES_PER_BATCH);
+      for (const row of found as Iterable<BatchRow>) {
+        rows.push(row);
+        bytes += row.entry.length + row.frames.length;
+        if (bytes >= bytesMax) break;
+      }
+      return rows;
+    },
+  };
+}
+
+export type LedgerQueries = ReturnType<typeof ledgerQueries>;
+
+/** The steps of sealing are one state for people. */
+function shownState(state: string): BatchState {
+  return state === 'due' || state === 'frozen' || state === 'logged'
+    ? 'sealing'
+    : (state as BatchState);
+}
+
+/** Missing sequences between the stored ranges of the device's newest sessions. */
+function gapsOf(db: Database.Database, device: number): DeviceStatus['gaps'] {
+  const rows = db
+    .prepare(
+      `SELECT session, stream, before + 1 AS first, first - 1 AS last FROM (
+         SELECT hex(sessions.session) AS session, s.stream AS stream, s.first AS first,
+           LAG(s.last, 1, -1) OVER (PARTITION BY s.session, s.stream ORDER BY s.first) AS before
+         FROM statements s JOIN sessions ON sessions.id = s.session
+         WHERE s.session IN (SELECT id FROM sessions WHERE device = ? ORDER BY id DESC LIMIT 4)
+       ) WHERE first > before + 1 LIMIT ?`,
+    )
+    .all(device, GAPS_MAX) as { session: string; stream: number; first: number; last: number }[];
+  return rows.map((row) => ({ ...row, session: row.session.toLowerCase() }));
+}

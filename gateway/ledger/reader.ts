@@ -1,0 +1,32 @@
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { connectCalls, type Remote } from '../core/rpc.js';
+import { threadFile } from '../core/thread-file.js';
+import type { LedgerQueries } from './queries.js';
+
+/** Reads on the ledger from a thread with a read-only connection. */
+export class LedgerReader {
+  readonly #worker: Worker;
+  readonly calls: Remote<LedgerQueries>;
+  /** For the dataset thread, which reads rows without passing them through the main thread. */
+  readonly sealPort: MessagePort;
+  readonly #control: Remote<{ close(): void }>;
+
+  /** The ledger must be open: the reader does not create it. */
+  constructor(dataFolder: string, onFatal: (error: Error) => void) {
+    const { port1, port2 } = new MessageChannel();
+    this.sealPort = port2;
+    this.#worker = new Worker(threadFile(import.meta.url, 'reader-worker.js'), {
+      workerData: { dataFolder, seal: port1 },
+      transferList: [port1],
+    });
+    this.#worker.on('error', (error) => onFatal(error as Error));
+    const calls = connectCalls<LedgerQueries & { close(): void }>(this.#worker, 'ledger reader');
+    this.calls = calls;
+    this.#control = calls;
+  }
+
+  async stop(): Promise<void> {
+    await this.#control.close();
+    await this.#worker.terminate();
+  }
+}

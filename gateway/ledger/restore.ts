@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto';
+import { cp, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LOG_ID_BYTES } from '@waystone/proto';
+import Database from 'better-sqlite3';
+import { messageOf, WaystoneError } from '../core/errors.js';
+import { syncFolder } from '../core/replace-file.js';
+import {
+  BACKUP_DATASETS,
+  BACKUP_FILE,
+  BACKUP_LEDGER,
+  type BackupDescription,
+  fileHash,
+} from './backup.js';
+import { writeLogHead } from './identity.js';
+import { lockDataFolder } from './lock.js';
+import { prepareLedger } from './schema.js';
+
+/**
+ * Puts a backup into place and starts a new log: what the gateway signed after the backup was made is unknown
+ * to it, and a log that went on from there could contradict that.
+ *
+ * A data folder that holds a ledger already (one that was rolled back, say) is moved aside, never deleted.
+ *
+ * @throws WaystoneError BACKUP_INVALID when the folder is no whole backup, DATA_FOLDER_LOCKED when a gateway runs.
+ */
+export async function restoreBackup(options: {
+  readonly backup: string;
+  readonly dataFolder: string;
+  readonly home: string;
+}): Promise<{ logId: string; datasets: number; movedAside: string | null }> {
+  const { backup, dataFolder, home } = options;
+  const description = await readDescription(backup);
+  const lock = lockDataFolder(dataFolder);
+  try {
+    const movedAside = await moveAside(dataFolder);
+    const ledgerFile = join(dataFolder, 'ledger.sqlite');
+    await mkdir(join(dataFolder, BACKUP_DATASETS), { recursive: true, mode: 0o700 });
+    for (const root of description.datasets) {
+      const target = join(dataFolder, BACKUP_DATASETS, root);
+      await cp(join(backup, BACKUP_DATASETS, root), target, { recursive: true });
+      syncFolder(target);
+    }
+    syncFolder(join(dataFolder, BACKUP_DATASETS));
+    await cp(join(backup, BACKUP_LEDGER), ledgerFile);
+    const logId = startNewLog(ledgerFile);
+    syncFolder(dataFolder);
+    writeLogHead(join(home, 'keys', 'log-head.json'), { logId, size: 0, root: '' });
+    return { logId, datasets: description.datasets.length, movedAside };
+  } finally {
+    lock.release();
+  }
+}
+
+/** @returns the new log's id in hex. */
+function startNewLog(ledgerFile: string): string {
+  const db = new Database(ledgerFile);
+  try {
+    prepareLedger(db);
+    const logId = randomBytes(LOG_ID_BYTES);
+    db.transaction(() => {
+      db.prepare("UPDATE meta SET value = ? WHERE key = 'log_id'").run(logId.toString('hex'));
+      // A batch that had a place in the old log, but no record there yet, takes one in the new log.
+      db.prepare(
+        `UPDATE batches SET state = 'due', log_id = NULL, log_index = NULL, sealed_at_us = NULL
+         WHERE state = 'frozen'`,
+      ).run();
+    })();
+    db.pragma('wal_checkpoint(TRUNCATE)');
+    return logId.toString('hex');
+  } finally {
+    db.close();
+  }
+}
+
+async function readDescription(backup: string): Promise<BackupDescription> {
+  const invalid = (why: string, cause?: unknown): WaystoneError =>
+    new WaystoneError('BACKUP_INVALID', `${backup} is no whole backup: ${why}`, { cause });
+  let description: BackupDescription;
+  try {
+    description = JSON.parse(await readFile(join(backup, BACKUP_FILE), 'utf8'));
+  } catch (cause) {
+    throw invalid(`${BACKUP_FILE} cannot be read (${messageOf(cause)})`, cause);
+  }
+  if (description.type !== 'waystone-backup' || description.version !== 1) {
+    throw invalid(`${BACKUP_FILE} is not of type waystone-backup version 1`);
+  }
+  const hash = await fileHash(join(backup, BACKUP_LEDGER)).catch((cause) => {
+    throw invalid(`${BACKUP_LEDGER} cannot be read (${messageOf(cause)})`, cause);
+  });
+  if (hash !== description.ledger.sha256) {
+    throw invalid(
+      `${BACKUP_LEDGER} has SHA-256 ${hash}, ${BACKUP_FILE} says ${description.ledger.sha256}`,
+    );
+  }
+  const there = new Set(await readdir(join(backup, BACKUP_DATASETS)));
+  const missing = description.datasets.find((root) => !there.has(root));
+  if (missing !== undefined) throw invalid(`dataset ${missing} is missing`);
+  return description;
+}
+
+/** Moves a ledger and its datasets out of the way. @returns where to, or null when there was none. */
+async function moveAside(dataFolder: string): Promise<string | null> {
+  const present = (await readdir(dataFolder)).filter(
+    (name) => name.startsWith('ledger.sqlite') || name === BACKUP_DATASETS,
+  );
+  if (present.length === 0) return null;
+  const aside = join(
+    dataFolder,
+    `before-restore-${new Date().toISOString().replace(/[:.]/g, '-')}`,
+  );
+  await mkdir(aside, { mode: 0o700 });
+  for (const name of present) await rename(join(dataFolder, name), join(aside, name));
+  syncFolder(aside);
+  syncFolder(dataFolder);
+  return aside;
+}

@@ -1,0 +1,178 @@
+import { join } from 'node:path';
+import {
+  type MessagePort,
+  parentPort,
+  receiveMessageOnPort,
+  workerData,
+} from 'node:worker_threads';
+import { type ReceiptBody, sha256, statementBytesOf, statementHash } from '@waystone/proto';
+import Database from 'better-sqlite3';
+import { GatewayKey } from '../core/gateway-key.js';
+import type { Decision, VerifiedBatch } from '../core/ports.js';
+import { ReceiptMaker } from '../core/receipt-maker.js';
+import { type Call, isCall } from '../core/rpc.js';
+import { BatchTable } from './batches.js';
+import { Committer } from './committer.js';
+import { Counters } from './counters.js';
+import { DeviceTable } from './devices.js';
+import { loadIdentity } from './identity.js';
+import type { LedgerWorkerData } from './ledger.js';
+import { lockDataFolder } from './lock.js';
+import { ledgerOperations } from './operations.js';
+import { prepareLedger } from './schema.js';
+
+/** Counters are written at most this often. */
+const COUNTERS_EVERY_MS = 5_000;
+
+/** Seconds after which a device may try again when the disk is full. */
+const DISK_FULL_RETRY_SECONDS = 30;
+
+/**
+ * The ledger's thread: the only writing connection. It takes verified envelopes straight from the verifiers
+ * and calls from the main thread, commits everything that waits in one transaction, and answers after it.
+ */
+function main(): void {
+  const port = parentPort as MessagePort;
+  const data = workerData as LedgerWorkerData;
+  const key = new GatewayKey(data.privateKey);
+  const lock = lockDataFolder(data.dataFolder);
+  const db = new Database(join(data.dataFolder, 'ledger.sqlite'));
+  prepareLedger(db);
+  const identity = loadIdentity(db, { gateway: key, logHeadFile: data.logHeadFile });
+  const devices = new DeviceTable(db);
+  const batches = new BatchTable(db, {
+    limits: data.limits,
+    gatewayId: key.id,
+    logId: identity.logId,
+  });
+  const counters = new Counters(db);
+  const receiptMaker = new ReceiptMaker(key, identity.logId);
+  const committer = new Committer(db, { devices, batches, counters, receiptMaker });
+  const operations: Record<string, (...args: never[]) => unknown> = ledgerOperations({
+    db,
+    devices,
+    batches,
+    committer,
+    counters,
+    logId: identity.logId,
+  });
+
+  let verified: VerifiedBatch[] = [];
+  let calls: Call[] = [];
+  let isScheduled = false;
+  let countersWrittenAtMs = Date.now();
+
+  const schedule = (): void => {
+    if (isScheduled) return;
+    isScheduled = true;
+    setImmediate(commit);
+  };
+
+  const commit = (): void => {
+    isScheduled = false;
+    for (const verifier of data.verifiers) {
+      for (let next = receiveMessageOnPort(verifier); next; next = receiveMessageOnPort(verifier)) {
+        verified.push(next.message as VerifiedBatch);
+      }
+    }
+    const group = verified;
+    const asked = calls;
+    verified = [];
+    calls = [];
+    const answers: object[] = [];
+    try {
+      const judged = db.transaction(() => {
+        const judgements = committer.judge(group);
+        for (const call of asked) answers.push(run(call));
+        if (Date.now() - countersWrittenAtMs >= COUNTERS_EVERY_MS) {
+          countersWrittenAtMs = Date.now();
+          counters.write();
+        }
+        return judgements;
+      })();
+      // On disk from here on.
+      const decisions = committer.receipts(judged);
+      if (decisions.length > 0) port.postMessage({ decisions });
+      for (const answer of answers) port.postMessage(answer);
+    } catch (error) {
+      // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
+      if ((error as { code?: string }).code !== 'SQLITE_FULL') throw error;
+      batches.reload();
+      devices.forgetSessions();
+      port.postMessage({ decisions: group.flatMap(refuseForNow) });
+      for (const call of asked) {
+        const message = 'the disk is full; free space and try again';
+        port.postMessage({ answer: call.call, error: { code: 'DISK_FULL', message } });
+      }
+    }
+  };
+
+  const run = (call: Call): object => {
+    try {
+      const operation = Object.hasOwn(operations, call.name) ? operations[call.name] : undefined;
+      if (operation === undefined) throw new TypeError(`the ledger has no operation ${call.name}`);
+      const value = db.transaction(() => operation(...(call.args as never[])))();
+      return { answer: call.call, value };
+    } catch (error) {
+      const { message, code } = error as { message: string; code?: string };
+      if (code?.startsWith('SQLITE_') === true) throw error;
+      return { answer: call.call, error: code === undefined ? { message } : { message, code } };
+    }
+  };
+
+  const refuseForNow = (batch: VerifiedBatch): Decision[] =>
+    batch.items.map((item) => {
+      const payload = new Uint8Array(batch.buffer, item.offset, item.length);
+      const statement = statementBytesOf(payload);
+      const body: ReceiptBody = {
+        device: devices.get(item.device)?.keyId ?? new Uint8Array(32),
+        statement: statement === null ? sha256(payload) : statementHash(statement),
+        outcome: { kind: 'retry', code: 'DISK_FULL', afterSeconds: DISK_FULL_RETRY_SECONDS },
+      };
+      const [receipt] = receiptMaker.forBodies([body]);
+      return {
+        ticket: item.ticket,
+        device: item.device,
+        kind: 'retry',
+        frames: 0,
+        receipt: receipt as Uint8Array,
+        refusal: null,
+        retryCode: 'DISK_FULL',
+      };
+    });
+
+  for (const verifier of data.verifiers) {
+    verifier.on('message', (message: VerifiedBatch) => {
+      verified.push(message);
+      schedule();
+    });
+  }
+  port.on('message', (message: unknown) => {
+    if (!isCall(message)) return;
+    if (message.name === 'backup') {
+      const [file] = message.args as [string];
+      db.backup(file).then(
+        () => port.postMessage({ answer: message.call, value: null }),
+        (error: Error) =>
+          port.postMessage({ answer: message.call, error: { message: error.message } }),
+      );
+      return;
+    }
+    if (message.name === 'stop') {
+      commit();
+      db.transaction(() => counters.write())();
+      db.pragma('wal_checkpoint(TRUNCATE)');
+      db.close();
+      lock.release();
+      port.postMessage({ answer: message.call, value: null });
+      port.close();
+      for (const verifier of data.verifiers) verifier.close();
+      return;
+    }
+    calls.push(message);
+    schedule();
+  });
+  port.postMessage({ ready: true });
+}
+
+main();

@@ -1,0 +1,236 @@
+import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { keyFromDid } from '@waystone/proto';
+import type { Clock } from './core/clock.js';
+import type { Config } from './core/config.js';
+import type { ForgeStage } from './core/forge-stage.js';
+import type { Metrics } from './core/metrics.js';
+import type { DeviceRecord } from './core/ports.js';
+import type { Remote } from './core/rpc.js';
+import { VERSION } from './core/version.js';
+import type {
+  BatchStatus,
+  DatasetStatus,
+  DeviceStatus,
+  GatewayStatus,
+  GatewayView,
+} from './core/view.js';
+import type { Broker } from './ingest/broker.js';
+import type { Ledger } from './ledger/ledger.js';
+import type { BatchRecord, LedgerQueries } from './ledger/queries.js';
+import type { Sealer } from './seal/sealer.js';
+import type { DatasetOperations } from './seal/worker.js';
+
+export interface LiveViewDeps {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly gatewayDid: string;
+  readonly logId: string;
+  readonly startedAtUs: number;
+  readonly ledger: Ledger;
+  readonly reader: Remote<LedgerQueries>;
+  readonly datasets: Remote<DatasetOperations>;
+  readonly broker: Broker;
+  readonly sealer: Sealer;
+  readonly forge: ForgeStage;
+  readonly metrics: Metrics;
+  readonly duplicates: () => number;
+  readonly httpAddress: () => string;
+  /** null while the gateway runs as it should. */
+  readonly notReady: () => string | null;
+  readonly enrol: (did: string, label: string) => Promise<DeviceRecord>;
+  readonly revoke: (did: string, reason: string) => Promise<DeviceRecord>;
+  readonly backup: (folder: string) => Promise<{ folder: string; datasets: number; bytes: number }>;
+}
+
+/** What a running gateway answers, gathered from its stages. */
+export function liveView(deps: LiveViewDeps): GatewayView {
+  const { config, clock, reader, broker, sealer, forge } = deps;
+  const folderOf = (root: string): string => join(config.dataFolder, 'datasets', root);
+
+  const toBatchStatus = (batch: BatchRecord): BatchStatus => ({
+    id: batch.id,
+    state: batch.state,
+    stream: batch.stream,
+    streamName: config.streams.find(({ id }) => id === batch.stream)?.name ?? '',
+    signatures: batch.challengeable ? 'challengeable on chain' : 'not challengeable on chain',
+    entries: batch.entries,
+    frames: batch.frames,
+    bytes: batch.bytes,
+    devices: batch.devices,
+    openedAtUs: batch.openedAtUs,
+    lastReceivedAtUs: batch.lastReceivedAtUs,
+    ageSeconds: ageSeconds(batch),
+    sealedAtUs: batch.sealedAtUs,
+    root: batch.root,
+    waitsFor: waitsFor(batch),
+    dat: batch.dat,
+  });
+
+  const ageSeconds = (batch: BatchRecord): number =>
+    Math.max(0, Math.round((clock.nowUs() - batch.openedAtUs) / 1e6));
+
+  const waitsFor = (batch: BatchRecord): string => {
+    switch (batch.state) {
+      case 'open': {
+        const left = Math.max(0, config.batch.ageSecondsMax - ageSeconds(batch));
+        return `more entries: ${batch.entries} of ${config.batch.entriesMax}, or another ${left} s`;
+      }
+      case 'sealing':
+        return sealer.lastError === null
+          ? `its dataset folder (sealed because ${batch.dueWhy ?? 'it was due'})`
+          : `sealing to succeed: ${sealer.lastError}`;
+      case 'sealed':
+      case 'committed': {
+        const status = forge.status();
+        const own = status.datasets.find(
+          ({ logId, index }) => logId === batch.logId && index === batch.logIndex,
+        );
+        return own?.waitsFor || status.why || 'its turn to be forged';
+      }
+      default:
+        return '';
+    }
+  };
+
+  const toDatasetStatus = (batch: BatchRecord): DatasetStatus => ({
+    root: batch.root ?? '',
+    batch: batch.id,
+    logId: batch.logId ?? '',
+    logIndex: batch.logIndex ?? 0,
+    manifestHash: batch.manifestHash ?? '',
+    entries: batch.entries,
+    frames: batch.frames,
+    sealedAtUs: batch.sealedAtUs ?? 0,
+    state: batch.state,
+    waitsFor: waitsFor(batch),
+    dat: batch.dat,
+    folder: folderOf(batch.root ?? ''),
+  });
+
+  const deviceStatus = async (did: string): Promise<DeviceStatus> => {
+    const found = (await view.devices()).find((device) => device.did === did);
+    if (found === undefined) throw new Error(`device ${did} is not in the ledger`);
+    return found;
+  };
+
+  const box = async (): Promise<GatewayStatus['box']> => {
+    const disk = await statfs(config.dataFolder);
+    const { host } = config.mqtt;
+    const why = deps.notReady() ?? sealer.lastError ?? '';
+    return {
+      state: deps.notReady() !== null ? 'stopping' : sealer.lastError !== null ? 'degraded' : 'ok',
+      why,
+      mqtt: `${config.mqtt.tlsKeyFile === undefined ? 'mqtt' : 'mqtts'}://${host}:${broker.port}`,
+      http: deps.httpAddress(),
+      clockTrusted: clock.isTrusted(),
+      diskFreeBytes: disk.bavail * disk.bsize,
+      dataBytes: (await reader.storedBytes()).ledger,
+      memoryBytes: process.memoryUsage.rss(),
+    };
+  };
+
+  const view: GatewayView = {
+    status: async () => {
+      await deps.ledger.calls.writeCounters();
+      const { batches, ...totals } = await reader.totals();
+      const status = forge.status();
+      return {
+        version: VERSION,
+        gateway: deps.gatewayDid,
+        logId: deps.logId,
+        startedAtUs: deps.startedAtUs,
+        nowUs: clock.nowUs(),
+        box: await box(),
+        uplink:
+          forge.network === 'none'
+            ? { state: 'off', why: forge.note }
+            : status.reachable
+              ? { state: 'ok', why: '' }
+              : { state: 'down', why: status.lastError?.message ?? status.why },
+        chain: {
+          network: forge.network,
+          chainId: forge.chainId,
+          idao: forge.idao,
+          headBlock: status.headBlock,
+          note: [forge.note, status.why].filter((part) => part !== '').join('; '),
+          contracts: forge.contracts,
+          rpcUrl: forge.rpcUrl,
+        },
+        connections: broker.connections,
+        totals: {
+          ...totals,
+          duplicates: deps.duplicates(),
+          datasets: batches.sealed + batches.committed + batches.forged + batches.withdrawn,
+          forged: batches.forged,
+        },
+        batches,
+      };
+    },
+
+    devices: async () => {
+      await deps.ledger.calls.writeCounters();
+      const [rows, ledgerDevices] = await Promise.all([
+        reader.devices(),
+        deps.ledger.calls.devices(),
+      ]);
+      const ids = new Map(ledgerDevices.map((device) => [device.did, device.id]));
+      return rows.map((row) => ({
+        ...row,
+        keyType: keyFromDid(row.did).type,
+        connected: broker.isConnected(ids.get(row.did) ?? -1),
+      }));
+    },
+
+    batches: async (limit) => (await reader.batches(limit)).map(toBatchStatus),
+    batch: async (id) => {
+      const batch = await reader.batch(id);
+      return batch === null ? null : toBatchStatus(batch);
+    },
+    datasets: async (limit) => (await reader.datasets(limit)).map(toDatasetStatus),
+    dataset: async (root) => {
+      const batch = await reader.dataset(root);
+      if (batch === null) return null;
+      return { ...toDatasetStatus(batch), manifest: await deps.datasets.manifest(root) };
+    },
+    datasetFolder: async (root) => ((await reader.dataset(root)) === null ? null : folderOf(root)),
+
+    proof: async (did, session, stream, sequence) => {
+      const place = await reader.locate(did, session, stream, sequence);
+      if (place === null) return { state: 'absent' };
+      const batch = await reader.batch(place.batch);
+      if (batch === null) return { state: 'absent' };
+      if (place.root === null || batch.state === 'open' || batch.state === 'sealing') {
+        return { state: 'waiting', batch: batch.id, waitsFor: waitsFor(batch) };
+      }
+      const proof = await deps.datasets.prove(place.root, {
+        device: did,
+        session,
+        stream,
+        sequence,
+      });
+      return proof === null ? { state: 'absent' } : { state: 'proved', root: place.root, proof };
+    },
+
+    refusals: (limit) => reader.refusals(limit),
+    enrol: async (did, label) => deviceStatus((await deps.enrol(did, label)).did),
+    revoke: async (did, reason) => deviceStatus((await deps.revoke(did, reason)).did),
+    sealNow: async () => {
+      const closed = await deps.ledger.calls.closeDue(clock.nowUs(), true);
+      await sealer.nudge();
+      return closed;
+    },
+    backup: (folder) => deps.backup(folder),
+    metrics: async () => {
+      const { batches } = await reader.totals();
+      for (const [state, count] of Object.entries(batches)) {
+        deps.metrics.batches.set({ state }, count);
+      }
+      deps.metrics.connections.set(broker.connections);
+      deps.metrics.waiting.set(broker.waiting);
+      return deps.metrics.registry.metrics();
+    },
+    notReady: deps.notReady,
+  };
+  return view;
+}

@@ -1,0 +1,48 @@
+import { verify } from 'node:crypto';
+import { isAcceptedEd25519Point, isLowS, keyObject, type PublicKey, sha256 } from '@waystone/proto';
+import secp256k1 from 'secp256k1/bindings.js';
+import sodium from 'sodium-native';
+
+/**
+ * The signature rule of `@waystone/proto`, with the fastest library for each key type: libsecp256k1, libsodium,
+ * OpenSSL. The published vectors hold both to the same verdicts.
+ *
+ * @param key a valid public key, as enrolment checks it.
+ */
+export function verifyNative(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
+  if (signature.length !== 64 || !isLowS(key.type, signature)) return false;
+  try {
+    switch (key.type) {
+      case 'secp256k1':
+        return secp256k1.ecdsaVerify(signature, sha256(message), key.bytes);
+      case 'Ed25519':
+        // libsodium also refuses an R of small order, which no honest signer makes.
+        if (!isAcceptedEd25519Point(key.bytes)) return false;
+        return sodium.crypto_sign_verify_detached(signature, message, key.bytes);
+      case 'P-256':
+        return verify(
+          'sha256',
+          message,
+          { key: cachedKeyObject(key), dsaEncoding: 'ieee-p1363' },
+          signature,
+        );
+    }
+  } catch {
+    return false; // The libraries throw for r, s or keys out of range.
+  }
+}
+
+const KEY_OBJECTS_MAX = 20_000;
+const keyObjects = new Map<string, ReturnType<typeof keyObject>>();
+
+/** Parsing a key costs as much as a verification. */
+function cachedKeyObject(key: PublicKey): ReturnType<typeof keyObject> {
+  const name = Buffer.from(key.bytes).toString('latin1');
+  let object = keyObjects.get(name);
+  if (object === undefined) {
+    if (keyObjects.size >= KEY_OBJECTS_MAX) keyObjects.clear();
+    object = keyObject(key);
+    keyObjects.set(name, object);
+  }
+  return object;
+}

@@ -1,0 +1,137 @@
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { DeviceRecord, EnvelopeBatch, EnvelopeItem } from '../core/ports.js';
+import { threadFile } from '../core/thread-file.js';
+
+export interface VerifierData {
+  readonly realm: Uint8Array;
+  readonly streams: readonly number[];
+  /** Where verified batches go. */
+  readonly ledger: MessagePort;
+}
+
+export type VerifierMessage = { device: DeviceRecord } | { batch: EnvelopeBatch };
+
+/** Batches that a verifier may have in hand; what waits meanwhile makes the next one larger. */
+const BATCHES_OUT_MAX = 3;
+const BATCH_ENVELOPES_MAX = 512;
+const BATCH_BYTES_MAX = 1024 * 1024;
+
+interface Waiting {
+  readonly item: Omit<EnvelopeItem, 'offset' | 'length'>;
+  readonly payload: Uint8Array;
+}
+
+interface Verifier {
+  readonly worker: Worker;
+  readonly waiting: Waiting[];
+  /** Envelopes of each batch that is out, counted down as they are decided. */
+  batchesOut: number;
+}
+
+/**
+ * The verifier threads. A device's envelopes always go to the same one, which keeps their order. Payloads are
+ * copied once, into a batch buffer of ours that is handed from thread to thread.
+ */
+export class VerifierPool {
+  readonly #verifiers: Verifier[] = [];
+  /** Ports for the ledger's thread, one for each verifier. */
+  readonly ledgerPorts: MessagePort[] = [];
+  readonly #batchOf = new Map<number, { verifier: Verifier; left: number }>();
+  readonly #ticketBatch = new Map<number, number>();
+  #lastBatch = 0;
+
+  /**
+   * @param options.threads number of verifiers, at least 1.
+   * @param onFatal called when a verifier dies; what it had in hand is never decided.
+   */
+  constructor(
+    options: { threads: number; realm: Uint8Array; streams: readonly number[] },
+    onFatal: (error: Error) => void,
+  ) {
+    for (let k = 0; k < options.threads; k++) {
+      const { port1, port2 } = new MessageChannel();
+      const data: VerifierData = {
+        realm: options.realm,
+        streams: options.streams,
+        ledger: port1,
+      };
+      const worker = new Worker(threadFile(import.meta.url, 'worker.js'), {
+        workerData: data,
+        transferList: [port1],
+      });
+      worker.on('error', (error) => onFatal(error as Error));
+      this.#verifiers.push({ worker, waiting: [], batchesOut: 0 });
+      this.ledgerPorts.push(port2);
+    }
+  }
+
+  /** Tells all verifiers of a device that was enrolled or revoked. */
+  setDevice(device: DeviceRecord): void {
+    for (const { worker } of this.#verifiers) {
+      worker.postMessage({ device } satisfies VerifierMessage);
+    }
+  }
+
+  /** Takes an envelope; `payload` is held until it is copied into a batch, and must not change until then. */
+  submit(item: Waiting['item'], payload: Uint8Array): void {
+    const verifier = this.#verifiers[item.device % this.#verifiers.length] as Verifier;
+    verifier.waiting.push({ item, payload });
+    if (verifier.waiting.length === 1) queueMicrotask(() => this.#send(verifier));
+  }
+
+  /** Says that an envelope was decided, so that its verifier may get more. */
+  decided(ticket: number): void {
+    const name = this.#ticketBatch.get(ticket);
+    if (name === undefined) return;
+    this.#ticketBatch.delete(ticket);
+    const batch = this.#batchOf.get(name);
+    if (batch === undefined) return;
+    batch.left -= 1;
+    if (batch.left > 0) return;
+    this.#batchOf.delete(name);
+    batch.verifier.batchesOut -= 1;
+    this.#send(batch.verifier);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#verifiers.map(({ worker }) => worker.terminate()));
+  }
+
+  #send(verifier: Verifier): void {
+    while (verifier.waiting.length > 0 && verifier.batchesOut < BATCHES_OUT_MAX) {
+      const taken = takeBatch(verifier.waiting);
+      const name = ++this.#lastBatch;
+      for (const { item } of taken) this.#ticketBatch.set(item.ticket, name);
+      this.#batchOf.set(name, { verifier, left: taken.length });
+      verifier.batchesOut += 1;
+      const batch = pack(taken);
+      verifier.worker.postMessage({ batch } satisfies VerifierMessage, [batch.buffer]);
+    }
+  }
+}
+
+function takeBatch(waiting: Waiting[]): Waiting[] {
+  let bytes = 0;
+  let count = 0;
+  for (const { payload } of waiting) {
+    if (count > 0 && (count >= BATCH_ENVELOPES_MAX || bytes + payload.length > BATCH_BYTES_MAX)) {
+      break;
+    }
+    bytes += payload.length;
+    count += 1;
+  }
+  return waiting.splice(0, count);
+}
+
+function pack(taken: readonly Waiting[]): EnvelopeBatch {
+  const size = taken.reduce((sum, { payload }) => sum + payload.length, 0);
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  const items = taken.map(({ item, payload }) => {
+    bytes.set(payload, offset);
+    const placed = { ...item, offset, length: payload.length };
+    offset += payload.length;
+    return placed;
+  });
+  return { buffer: bytes.buffer as ArrayBuffer, items };
+}

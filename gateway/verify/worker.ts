@@ -1,0 +1,39 @@
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { ENVELOPE_HEADER_BYTES, SIGNATURE_BYTES } from '@waystone/proto';
+import type { DeviceRecord, EnvelopeBatch, VerifiedBatch } from '../core/ports.js';
+import { checkEnvelope } from './check.js';
+import { verifyNative } from './native-signature.js';
+import type { VerifierData, VerifierMessage } from './pool.js';
+
+/** A verifier's thread: judges batches of envelopes and passes them straight on to the ledger. */
+const { realm, streams, ledger } = workerData as VerifierData;
+const devices = new Map<number, DeviceRecord>();
+
+(parentPort as MessagePort).on('message', (message: VerifierMessage) => {
+  if ('device' in message) devices.set(message.device.id, message.device);
+  else {
+    const verified = judge(message.batch);
+    ledger.postMessage(verified, [verified.buffer]);
+  }
+});
+
+function judge(batch: EnvelopeBatch): VerifiedBatch {
+  const items = batch.items.map((item) => {
+    const device = devices.get(item.device);
+    if (device === undefined) throw new Error(`verifier was never told of device ${item.device}`);
+    const payload = new Uint8Array(batch.buffer, item.offset, item.length);
+    const checked = checkEnvelope(payload, {
+      device,
+      realm,
+      streams,
+      receivedAtUs: item.receivedAtUs,
+      clockTrusted: item.clockTrusted,
+      verifySignature: verifyNative,
+    });
+    if (checked.refusal === null) {
+      payload.set(checked.signature, ENVELOPE_HEADER_BYTES - SIGNATURE_BYTES);
+    }
+    return { ...item, refusal: checked.refusal };
+  });
+  return { buffer: batch.buffer, items };
+}
