@@ -1,5 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   equalBytes,
   LOCAL_REALM,
@@ -355,6 +359,23 @@ describe('connecting', () => {
     expect(codes).toEqual(['GATEWAY_UNREACHABLE', 'LOGIN_REFUSED', 'LOGIN_REFUSED']);
   });
 
+  it('goes over TLS, to a gateway whose certificate it trusts and to no other', async () => {
+    const { key: tlsKey, cert } = await makeCertificate();
+    const gateway = await startGateway({ tls: { key: tlsKey, cert } });
+    expect(gateway.url).toMatch(/^mqtts:/);
+    const distrustful = makeDevice(gateway);
+    void distrustful.connect().catch(() => undefined);
+    const [reason] = await once(distrustful, 'unreachable');
+    expect(reason.code).toBe('GATEWAY_UNREACHABLE');
+    expect(reason.message).toContain('self-signed certificate');
+    await distrustful.close({ deadlineMs: 0 });
+    expect(gateway.logins).toEqual([]);
+
+    const device = makeDevice(gateway, { ca: cert });
+    await device.connect();
+    await device.publish('drive', [observation(1)]);
+  });
+
   it('gives up an attempt at a server that never answers', async () => {
     const sockets = new Set<Socket>();
     const server = createServer((socket) => sockets.add(socket)).listen(0, '127.0.0.1');
@@ -549,3 +570,20 @@ describe('closing', () => {
     expect(await closing).toEqual({ unreceipted: 0 });
   });
 });
+
+/** A certificate for 127.0.0.1 that signs itself. */
+async function makeCertificate(): Promise<{ key: string; cert: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'waystone-tls-'));
+  try {
+    const [keyPath, certPath] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+    const fixed =
+      '-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=gateway';
+    const args = [...fixed.split(' '), '-addext', 'subjectAltName=IP:127.0.0.1'];
+    execFileSync('openssl', ['req', ...args, '-keyout', keyPath, '-out', certPath], {
+      stdio: 'pipe',
+    });
+    return { key: await readFile(keyPath, 'utf8'), cert: await readFile(certPath, 'utf8') };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

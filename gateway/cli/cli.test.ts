@@ -16,6 +16,7 @@ import { exampleBatch, exampleDataset, MemoryGatewayView } from '../answers/memo
 import { initHome, loadToken } from '../config/index.js';
 import type { Config } from '../core/config.js';
 import { WaystoneError } from '../core/errors.js';
+import { makeDataset, makeKey, makeRows } from '../dataset/testing.js';
 import { runCli } from './cli.js';
 import type { Parts } from './parts.js';
 import type { Terminal } from './terminal.js';
@@ -51,6 +52,9 @@ describe('waystone', () => {
       },
       openChain: async () => {
         throw new Error('this test reads no chain');
+      },
+      runDemo: async () => {
+        throw new Error('this test runs no demo');
       },
       onStopSignal: (stop) => {
         parts.stop = stop;
@@ -244,6 +248,19 @@ describe('waystone', () => {
       expect(asJson.code).toBe(1);
       expect(asJson.value).toMatchObject({ type: 'waystone-verification', result: 'failed' });
       expect((await run('verify', empty, '--gateway', 'did:x')).err).toMatch(/^DID_INVALID: /);
+    });
+
+    it('verify ends with 0 only when the signer is pinned, and with 1 for another signer', async () => {
+      const gateway = makeKey('secp256k1');
+      const device = makeKey('secp256k1');
+      const rows = makeRows([device], 2, 3);
+      const { directory } = await makeDataset({ parent: folder, gateway, keys: [device], rows });
+      const unpinned = await run('verify', directory);
+      expect(unpinned.code).toBe(3);
+      expect(unpinned.out).toContain('consistent, signer not pinned');
+      expect((await run('verify', directory, '--gateway', gateway.did)).code).toBe(0);
+      expect((await run('verify', directory, '--gateway', device.did)).code).toBe(1);
+      expect((await json('verify', directory)).value).toMatchObject({ result: 'consistent' });
     });
 
     it('verify closes the chain that it opened, whatever comes of it', async () => {

@@ -5,6 +5,7 @@ import { Call } from './call.js';
 import { addBackup } from './commands/backup.js';
 import { addBatches } from './commands/batches.js';
 import { addDatasets } from './commands/datasets.js';
+import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
 import { addInit } from './commands/init.js';
 import { addProve } from './commands/prove.js';
@@ -38,6 +39,7 @@ const COMMANDS: readonly AddCommand[] = [
   addVerify,
   addBackup,
   addRestore,
+  addDemo,
 ];
 
 /**

@@ -14,6 +14,9 @@ const parts: Parts = {
     const { RpcChainReader } = await import('../forge/chain-reader.js');
     return new RpcChainReader({ url: rpcUrl, datasetForge: forge });
   },
+  async runDemo(options, screen) {
+    return (await import('../demo/demo.js')).runDemo(options, screen);
+  },
   onStopSignal(stop) {
     process.on('SIGTERM', stop).on('SIGINT', stop);
     return () => process.off('SIGTERM', stop).off('SIGINT', stop);

@@ -1,6 +1,8 @@
 import type { ChainReader } from '../core/chain-view.js';
 import type { Config } from '../core/config.js';
 import type { Logger } from '../core/logger.js';
+import type { DemoOptions, RunningDemo } from '../demo/demo.js';
+import type { DemoScreen } from '../demo/screen.js';
 
 /**
  * The heavy parts of the gateway that some commands need. They are loaded when such a command runs, so that
@@ -19,6 +21,7 @@ export interface Parts {
   }): Promise<{ logId: string; datasets: number }>;
   /** Reads datasets from a DatasetForge contract; close it, or its connection keeps the process alive. */
   openChain(options: { rpcUrl: string; forge: string }): Promise<ChainReader & { close(): void }>;
+  runDemo(options: DemoOptions, screen: DemoScreen): Promise<RunningDemo>;
   /** Calls `stop` for each SIGTERM and SIGINT. @returns what takes the handler away again. */
   onStopSignal(stop: (signal: string) => void): () => void;
   /** Ends the process at once. */

@@ -43,7 +43,9 @@ const SETTINGS = {
 function compile() {
   const sources = {};
   for (const name of CONTRACTS) {
-    sources[`src/${name}.sol`] = { content: readFileSync(join(HERE, 'src', `${name}.sol`), 'utf8') };
+    sources[`src/${name}.sol`] = {
+      content: readFileSync(join(HERE, 'src', `${name}.sol`), 'utf8'),
+    };
   }
   const input = {
     language: 'Solidity',

@@ -38,7 +38,9 @@ export function idaoAddress(
 ): string {
   // The factory's own first creation, in its constructor; contracts count nonces from 1.
   const implementation = getCreateAddress({ from: factory, nonce: 1 });
-  const boundSalt = keccak256(AbiCoder.defaultAbiCoder().encode(['address', 'bytes32'], [owner, salt]));
+  const boundSalt = keccak256(
+    AbiCoder.defaultAbiCoder().encode(['address', 'bytes32'], [owner, salt]),
+  );
   return getCreate2Address(
     factory,
     boundSalt,

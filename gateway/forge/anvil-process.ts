@@ -18,7 +18,11 @@ const STOP_TIMEOUT_MS = 5_000;
 const OUTPUT_KEPT = 2_000;
 
 /** Names a process for good: a pid alone may be given to another one. */
-const Mark = z.object({ pid: z.number().int().positive(), port: z.number(), startTime: z.string() });
+const Mark = z.object({
+  pid: z.number().int().positive(),
+  port: z.number(),
+  startTime: z.string(),
+});
 
 /**
  * The node's binary, from its npm package.

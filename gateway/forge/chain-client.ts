@@ -68,7 +68,13 @@ export interface Revert {
 
 /** All custom errors of our contracts: a call may fail in a contract behind the one called. */
 const ERRORS = new Interface(
-  [DAT__factory, DatasetForge__factory, DeviceRegistry__factory, IDAO__factory, IDAOFactory__factory]
+  [
+    DAT__factory,
+    DatasetForge__factory,
+    DeviceRegistry__factory,
+    IDAO__factory,
+    IDAOFactory__factory,
+  ]
     .flatMap((factory) => [...factory.createInterface().fragments])
     .filter((fragment) => fragment.type === 'error')
     .filter(

@@ -134,7 +134,14 @@ export class ChainSetup {
     const { chainId } = this.#options;
     const intentKey = `setup:${chainId}:${call.to}:${what}`;
     const payload = JSON.stringify({ from: wallet.address, ...call });
-    await journal.addIntent({ key: intentKey, chainId, kind: 'setup', logId: null, index: null, payload });
+    await journal.addIntent({
+      key: intentKey,
+      chainId,
+      kind: 'setup',
+      logId: null,
+      index: null,
+      payload,
+    });
     const { hash, block } = await submitter.submit(provider, wallet, {
       intentKey,
       purpose: PURPOSE,

@@ -1,8 +1,8 @@
 import {
   type HDNodeWallet,
   type JsonRpcProvider,
-  type TransactionRequest,
   Transaction,
+  type TransactionRequest,
 } from 'ethers';
 import {
   DAT__factory,

@@ -118,12 +118,18 @@ export class ForgeContracts {
       settlementAddress: none,
       ...text,
     };
-    const data = IDAOFactory__factory.createInterface().encodeFunctionData('create', [salt, params]);
+    const data = IDAOFactory__factory.createInterface().encodeFunctionData('create', [
+      salt,
+      params,
+    ]);
     return { to: this.addresses.factory, data };
   }
 
   setOperator(operator: string): { to: string; data: string } {
-    const data = IDAO__factory.createInterface().encodeFunctionData('setOperator', [operator, true]);
+    const data = IDAO__factory.createInterface().encodeFunctionData('setOperator', [
+      operator,
+      true,
+    ]);
     return { to: this.idao, data };
   }
 

@@ -134,7 +134,8 @@ export class Forger {
         log: deps.log,
         signal: this.#stopping.signal,
         onStep: ({ purpose }, step) => {
-          if (purpose === 'commit' || purpose === 'finalise') this.#crash(`forge:${purpose}-${step}`);
+          if (purpose === 'commit' || purpose === 'finalise')
+            this.#crash(`forge:${purpose}-${step}`);
         },
       },
     );
@@ -202,10 +203,15 @@ export class Forger {
       } catch (error) {
         if (!isAboutOneDataset(error)) throw error;
         failure ??= error;
+        // Neither what was intended nor what is there now goes on chain until someone has looked.
+        open.delete(this.#intentKey(dataset));
       }
     }
     this.#waiting = new Map(
-      [...open.values()].map((intent) => [intent.key, { ...idOf(intent), state: intent.state, waitsFor: '' }]),
+      [...open.values()].map((intent) => [
+        intent.key,
+        { ...idOf(intent), state: intent.state, waitsFor: '' },
+      ]),
     );
     if (open.size === 0) {
       // Setting up needs no dataset, so that the first one finds everything ready.
@@ -280,11 +286,16 @@ export class Forger {
     }
   }
 
+  #intentKey({ logId, index }: ForgeDatasetId): string {
+    const { chainId, idao } = this.#options;
+    return `dataset:${chainId}:${datasetKey(idao, logId, index)}`;
+  }
+
   /** The dataset's intent, written if it is new. Its record never changes after that. */
   async #intend(dataset: ForgeDataset): Promise<Intent> {
     const { journal, clock } = this.#deps;
     const { chainId, idao, gateway, terms } = this.#options;
-    const key = `dataset:${chainId}:${datasetKey(idao, dataset.logId, dataset.index)}`;
+    const key = this.#intentKey(dataset);
     const record = datasetRecord(dataset, idao, gateway.deviceId);
     const known = await journal.intent(key);
     if (known !== null) {
@@ -345,7 +356,10 @@ export class Forger {
       this.#windowSeconds ??= await contracts.windowSeconds();
       const untilUs = (status.committedAt + this.#windowSeconds) * 1e6;
       if (this.#windowSeconds > 0 && untilUs > this.#deps.clock.nowUs()) {
-        throw new NotYet(`its window is open until ${new Date(untilUs / 1000).toISOString()}`, untilUs);
+        throw new NotYet(
+          `its window is open until ${new Date(untilUs / 1000).toISOString()}`,
+          untilUs,
+        );
       }
       await submit('finalise', contracts.finalise(record, params)).catch(mayBeLater);
       status = await contracts.statusOf(key);
@@ -353,7 +367,10 @@ export class Forger {
       await this.#submitter.abandon(provider, intent.key, 'finalise');
     }
     if (status.status !== 'finalised') {
-      throw new WaystoneError('FORGE_LOST', `the chain went back while dataset ${record.index} was forged`);
+      throw new WaystoneError(
+        'FORGE_LOST',
+        `the chain went back while dataset ${record.index} was forged`,
+      );
     }
     const minted = await this.#mintedIn(provider, contracts, intent, key);
     await journal.progress(intent.key, {
@@ -380,7 +397,8 @@ export class Forger {
     const logged = await contracts.finalisedIn(key);
     if (logged !== null) return logged;
     const head = await provider.getBlock('latest');
-    if (head?.hash === null || head === null) throw new WaystoneError('FORGE_LOST', 'the chain has no head');
+    if (head?.hash === null || head === null)
+      throw new WaystoneError('FORGE_LOST', 'the chain has no head');
     return { hash: null, block: { number: head.number, hash: head.hash } };
   }
 
@@ -491,7 +509,10 @@ function mayBeLater(error: unknown): never {
   if (error instanceof CallRefused && error.revert === 'TimeInFuture') {
     const untilUs = Number(error.args[0]);
     const when = new Date(untilUs / 1000).toISOString();
-    throw new NotYet(`it holds times until ${when}, which the chain has not reached`, untilUs + 1e6);
+    throw new NotYet(
+      `it holds times until ${when}, which the chain has not reached`,
+      untilUs + 1e6,
+    );
   }
   if (error instanceof CallRefused && error.revert === 'WindowOpen') {
     const untilUs = Number(error.args[1]) * 1e6;
@@ -513,6 +534,8 @@ function isUnreachable(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return (
     typeof code === 'string' &&
-    /^(ECONN|EPIPE|EHOST|ENET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|TIMEOUT|SERVER_ERROR|NETWORK_ERROR)/.test(code)
+    /^(ECONN|EPIPE|EHOST|ENET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|TIMEOUT|SERVER_ERROR|NETWORK_ERROR)/.test(
+      code,
+    )
   );
 }

@@ -133,7 +133,10 @@ it('is started again when it dies, with all that was persisted and nothing else'
 it('claims a block only once the dump that holds it is on disk', async () => {
   const chain = await start();
   const claims = await Promise.all(
-    Array.from({ length: 8 }, async () => ({ mined: await mine(chain), kept: await chain.persist() })),
+    Array.from({ length: 8 }, async () => ({
+      mined: await mine(chain),
+      kept: await chain.persist(),
+    })),
   );
   for (const { mined, kept } of claims) expect(kept).toBeGreaterThanOrEqual(mined.number);
   const best = Math.max(...claims.map(({ kept }) => kept));
@@ -151,27 +154,30 @@ it('keeps two generations of its state', async () => {
   expect(dumps()).toHaveLength(2);
 });
 
-it.each(['garbage', 'torn', 'empty'])('falls back to the older state when the newest is %s', async (kind) => {
-  const chain = await start();
-  const old = await mine(chain);
-  await chain.persist();
-  await mine(chain);
-  await chain.persist();
-  await chain.stop();
-  const [older, newest] = dumps().map((name) => join(folder, name));
-  const whole = readFileSync(newest as string);
-  const damaged = {
-    garbage: Buffer.alloc(whole.length, 7),
-    torn: whole.subarray(0, whole.length / 2),
-    empty: Buffer.alloc(0),
-  }[kind];
-  writeFileSync(newest as string, damaged as Buffer);
-  expect(older).toBeDefined();
-  const log = new MemoryLog();
-  const again = await start(log);
-  expect(await hashAt(again, old.number)).toBe(old.hash);
-  expect(log.lines.join('\n')).toContain('cannot be loaded');
-});
+it.each(['garbage', 'torn', 'empty'])(
+  'falls back to the older state when the newest is %s',
+  async (kind) => {
+    const chain = await start();
+    const old = await mine(chain);
+    await chain.persist();
+    await mine(chain);
+    await chain.persist();
+    await chain.stop();
+    const [older, newest] = dumps().map((name) => join(folder, name));
+    const whole = readFileSync(newest as string);
+    const damaged = {
+      garbage: Buffer.alloc(whole.length, 7),
+      torn: whole.subarray(0, whole.length / 2),
+      empty: Buffer.alloc(0),
+    }[kind];
+    writeFileSync(newest as string, damaged as Buffer);
+    expect(older).toBeDefined();
+    const log = new MemoryLog();
+    const again = await start(log);
+    expect(await hashAt(again, old.number)).toBe(old.hash);
+    expect(log.lines.join('\n')).toContain('cannot be loaded');
+  },
+);
 
 it('starts anew when no state can be read', async () => {
   const chain = await start();
@@ -211,7 +217,10 @@ it('says so when there is no node that could run', async () => {
   expect(() => anvilBinary('sunos', 'sparc')).toThrow(
     expect.objectContaining({ code: 'LOCAL_CHAIN_UNAVAILABLE' }),
   );
-  const chain = new LocalChain({ folder, binary: join(folder, 'nothing') }, { log: new MemoryLog() });
+  const chain = new LocalChain(
+    { folder, binary: join(folder, 'nothing') },
+    { log: new MemoryLog() },
+  );
   await expect(chain.start()).rejects.toMatchObject({ code: 'LOCAL_CHAIN_FAILED' });
   expect(chain.status().state).toBe('stopped');
   expect(() => chain.url).toThrow(expect.objectContaining({ code: 'CHAIN_UNREACHABLE' }));

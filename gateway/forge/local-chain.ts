@@ -267,7 +267,10 @@ export class LocalChain {
         delayMs = RESTART_DELAY_MIN_MS;
       } catch (error) {
         this.#lastError = messageOf(error);
-        this.#deps.log.error({ error: this.#lastError, delayMs }, 'the local chain did not restart');
+        this.#deps.log.error(
+          { error: this.#lastError, delayMs },
+          'the local chain did not restart',
+        );
         await this.#pause(delayMs);
         delayMs = Math.min(delayMs * 2, RESTART_DELAY_MAX_MS);
       }

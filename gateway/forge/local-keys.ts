@@ -44,5 +44,11 @@ export function loadLocalKeys(file: string): LocalKeys {
   const owner = accounts.deriveChild(1);
   const operator = accounts.deriveChild(2);
   const contracts = contractAddresses(deployer.address);
-  return { deployer, owner, operator, contracts, idao: idaoAddress(contracts.factory, owner.address) };
+  return {
+    deployer,
+    owner,
+    operator,
+    contracts,
+    idao: idaoAddress(contracts.factory, owner.address),
+  };
 }

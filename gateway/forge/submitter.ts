@@ -1,8 +1,8 @@
 import {
   type BaseWallet,
+  Transaction as EthersTransaction,
   isError,
   type JsonRpcProvider,
-  Transaction as EthersTransaction,
   toQuantity,
 } from 'ethers';
 import { messageOf, WaystoneError } from '../core/errors.js';
@@ -106,7 +106,10 @@ export class Submitter {
         await this.#settle(provider, call, transaction);
       } catch (error) {
         if (!(error instanceof WaystoneError)) throw error;
-        this.#deps.log.warn({ hash: transaction.hash, error: error.message }, 'settled transaction');
+        this.#deps.log.warn(
+          { hash: transaction.hash, error: error.message },
+          'settled transaction',
+        );
       }
     }
   }
@@ -257,7 +260,8 @@ function isKnownAlready(error: unknown): boolean {
 }
 
 function noFunds(error: unknown, account: string): WaystoneError | null {
-  const isEmpty = isError(error, 'INSUFFICIENT_FUNDS') || /insufficient funds/i.test(messageOf(error));
+  const isEmpty =
+    isError(error, 'INSUFFICIENT_FUNDS') || /insufficient funds/i.test(messageOf(error));
   if (!isEmpty) return null;
   return new WaystoneError(
     'FORGE_NO_FUNDS',

@@ -52,7 +52,10 @@ function transaction(hash: string, nonce: number, intentKey = 'd0'): NewTransact
   };
 }
 
-const block = (number: number): { number: number; hash: string } => ({ number, hash: `0x${number}` });
+const block = (number: number): { number: number; hash: string } => ({
+  number,
+  hash: `0x${number}`,
+});
 
 describe('intents', () => {
   it('are written once and never change', () => {

@@ -13,7 +13,6 @@ import type { Call } from '../call.js';
 import type { AddCommand } from '../cli.js';
 import { addressFile, localUrl } from '../endpoint.js';
 import { EXIT } from '../exit-code.js';
-import { createLogger } from '../log-lines.js';
 
 interface StartOptions {
   readonly init?: boolean;
@@ -78,6 +77,7 @@ async function start(call: Call<StartOptions>): Promise<number> {
       return value === undefined ? [] : [{ key, value, flag }];
     }),
   });
+  const { createLogger } = await import('../log-lines.js');
   const logger = createLogger(config.log.level, terminal);
 
   // From here on a signal is heard, so that one during the start does not kill a half-started gateway.

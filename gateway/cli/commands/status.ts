@@ -34,7 +34,7 @@ function describeStatus(status: GatewayStatus): string {
     ['gateway', `${status.gateway}, ${status.version}`],
     ['up', span((status.nowUs - status.startedAtUs) / 1e6)],
     ['box', withReason(box.state, box.why)],
-    ['', `MQTT ${box.mqtt}, ${count(status.connections)} connected; HTTP ${box.http}`],
+    ['', `${box.mqtt} with ${count(status.connections)} connected, ${box.http}`],
     [
       '',
       `disk ${size(box.diskFreeBytes)} free, data ${size(box.dataBytes)}, memory ${size(box.memoryBytes)}`,

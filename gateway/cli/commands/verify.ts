@@ -1,5 +1,3 @@
-import { renderVerification } from '../../audit/render.js';
-import { verifyPath } from '../../audit/verify.js';
 import { WaystoneError } from '../../core/errors.js';
 import type { AddCommand } from '../cli.js';
 
@@ -37,6 +35,9 @@ Example:
     if (forge !== undefined && !/^0x[0-9a-fA-F]{40}$/.test(forge)) {
       throw new WaystoneError('USAGE', `--forge must be 0x and 40 hex digits, got ${forge}`);
     }
+    // Loaded when it is needed: the other commands start faster without it.
+    const { verifyPath } = await import('../../audit/verify.js');
+    const { renderVerification } = await import('../../audit/render.js');
     const chain =
       rpc === undefined || forge === undefined
         ? null
