@@ -126,6 +126,7 @@ describe('waystone', () => {
       'verify',
       'backup',
       'restore',
+      'demo',
     ])('of %s has an example and the common options', async (command) => {
       const { code, out, err } = await run(...command.split(' '), '--help');
       expect(code).toBe(0);

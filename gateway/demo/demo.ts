@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Device, DeviceKey } from '@waystone/device-sdk';
-import { loadDrive, pace, publishFrames, DRIVE_FOLDER } from '@waystone/firmware-bridge';
+import { DRIVE_FOLDER, loadDrive, pace, publishFrames } from '@waystone/firmware-bridge';
 import { verifyPath } from '../audit/verify.js';
 import { initHome, loadConfig, loadToken } from '../config/index.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
@@ -167,7 +167,10 @@ async function forged(gateway: RunningGateway, screen: DemoScreen): Promise<Data
   }
   const datasets = (await gateway.view.datasets(1000)).reverse();
   for (const { root, dat } of datasets) {
-    screen.step('forged', `dataset ${root.slice(0, 16)}… is DAT ${short(dat?.tokenId)} of ${dat?.owner}`);
+    screen.step(
+      'forged',
+      `dataset ${root.slice(0, 16)}… is DAT ${short(dat?.tokenId)} of ${dat?.owner}`,
+    );
   }
   return datasets;
 }
@@ -193,7 +196,10 @@ async function verifyAll(
       });
       const passed = verification.checks.filter(({ status }) => status === 'passed').length;
       if (verification.result === 'verified') {
-        screen.step('verified', `${root.slice(0, 16)}… passed ${passed} checks, offline and on chain`);
+        screen.step(
+          'verified',
+          `${root.slice(0, 16)}… passed ${passed} checks, offline and on chain`,
+        );
       } else {
         verified = false;
         screen.fail(`dataset ${root} is not verified: ${verification.verdict}`);
