@@ -7,7 +7,7 @@ import { isAcceptedEd25519Point, type KeyType, keyObject, type PublicKey } from 
  *
  * ECDSA (secp256k1, P-256): over SHA-256 of the message, raw r ‖ s, 1 ≤ r, s < n; a valid signature has
  * low S (s ≤ n/2). Signers that give high S are normalised before an entry is made.
- * Ed25519: over the message itself; S < L, A and R canonical, A not of small order, cofactorless equation.
+ * Ed25519: over the message itself; S < L, A and R canonical and not of small order, cofactorless equation.
  */
 export const SIGNATURE_BYTES = 64;
 
@@ -33,8 +33,9 @@ export function verifySignature(
   if (signature.length !== SIGNATURE_BYTES) return false;
   try {
     if (key.type === 'Ed25519') {
-      // OpenSSL checks S < L and compares R bytewise (so R is canonical), but takes any A.
+      // OpenSSL checks S < L and compares R bytewise (so R is canonical), but takes any A, and R of small order.
       if (!isAcceptedEd25519Point(key.bytes)) return false;
+      if (!isAcceptedEd25519Point(signature.subarray(0, 32))) return false;
       return verify(null, message, keyObject(key), signature);
     }
     if (!isLowS(key.type, signature)) return false;

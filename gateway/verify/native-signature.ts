@@ -16,7 +16,6 @@ export function verifyNative(key: PublicKey, message: Uint8Array, signature: Uin
       case 'secp256k1':
         return secp256k1.ecdsaVerify(signature, sha256(message), key.bytes);
       case 'Ed25519':
-        // libsodium also refuses an R of small order, which no honest signer makes.
         if (!isAcceptedEd25519Point(key.bytes)) return false;
         return sodium.crypto_sign_verify_detached(signature, message, key.bytes);
       case 'P-256':
