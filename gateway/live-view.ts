@@ -147,7 +147,10 @@ export function liveView(deps: LiveViewDeps): GatewayView {
             ? { state: 'off', why: forge.note }
             : status.reachable
               ? { state: 'ok', why: '' }
-              : { state: 'down', why: status.lastError?.message ?? status.why },
+              : {
+                  state: 'down',
+                  why: status.lastError?.message ?? (status.why || 'it is starting'),
+                },
         chain: {
           network: forge.network,
           chainId: forge.chainId,

@@ -3,9 +3,9 @@ import { constants } from 'node:fs';
 import { access, mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { PublicKey } from '@waystone/proto';
+import { createFile, syncFolder } from '../core/durable.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import { defaultConfigFile } from './default-file.js';
-import { syncFolder, writeDurably } from './durable-file.js';
 import { CONFIG_FILE } from './load-config.js';
 
 /** Only the owner may read keys and token. */
@@ -67,7 +67,7 @@ export async function initHome(
 
     const created: string[] = [];
     const create = async (path: string, content: string, mode: number, replace = false) => {
-      if (await writeDurably(path, content, mode, { replace })) created.push(path);
+      if (await createFile(path, content, mode, { replace })) created.push(path);
     };
     await create(paths.gatewayKey, newKeyPem(), SECRET_MODE);
     await create(paths.nextKey, newKeyPem(), SECRET_MODE);

@@ -19,8 +19,8 @@ import {
   toHex,
   treeRoot,
 } from '@waystone/proto';
+import { renameInto, syncFolder, writeSynced } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
-import { renameInto, syncFolder, writeDurably } from './durable.js';
 import { FileSink } from './file-sink.js';
 
 /** The part of a manifest that does not follow from the entries and frames. */
@@ -121,7 +121,7 @@ export async function prepareDatasetFolder(
   const body = await writeRows(options, frameSizes, rows, temporary);
   const { facts, entryLeaves } = body;
   const devices = new TextEncoder().encode(facts.devices.map(({ did }) => `${did}\n`).join(''));
-  await writeDurably(join(temporary, DATASET_FILES.devices), devices);
+  await writeSynced(join(temporary, DATASET_FILES.devices), devices);
 
   const root = treeRoot(entryLeaves);
   const files: ManifestFile[] = [
@@ -141,7 +141,7 @@ export async function prepareDatasetFolder(
     files,
   };
   const manifestBytes = encodeManifest(manifest);
-  await writeDurably(join(temporary, DATASET_FILES.manifest), manifestBytes);
+  await writeSynced(join(temporary, DATASET_FILES.manifest), manifestBytes);
   await syncFolder(temporary);
   return {
     root,
@@ -193,7 +193,7 @@ export async function publishDatasetFolder(prepared: PreparedDataset): Promise<W
  */
 export async function addCheckpoint(directory: string, bytes: Uint8Array): Promise<void> {
   const temporary = `${directory}.checkpoint.tmp`;
-  await writeDurably(temporary, bytes);
+  await writeSynced(temporary, bytes);
   await renameInto(temporary, directory, DATASET_FILES.checkpoint);
 }
 

@@ -3,8 +3,8 @@ import { readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { z } from 'zod';
+import { replaceFile } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
-import { replaceFile } from '../core/replace-file.js';
 import { jsonRpc } from './json-rpc.js';
 
 const require = createRequire(import.meta.url);

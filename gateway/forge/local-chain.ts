@@ -253,7 +253,7 @@ export class LocalChain {
         if (this.#isStopped()) return;
         this.#state = 'restarting';
         this.#lastError = 'the node ended by itself';
-        this.#deps.log.error({ pid: anvil.pid }, 'the local chain ended; starting it again');
+        this.#deps.log.error({ anvilPid: anvil.pid }, 'the local chain ended; starting it again');
         anvil = null;
       }
       try {

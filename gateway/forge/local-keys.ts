@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { HDNodeWallet, Mnemonic } from 'ethers';
+import { replaceFile } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
-import { replaceFile } from '../core/replace-file.js';
 import { type ContractAddresses, contractAddresses, idaoAddress } from './addresses.js';
 
 /** BIP-44 path of Ethereum accounts. */

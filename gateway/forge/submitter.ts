@@ -14,6 +14,9 @@ import { describeRevert, readFees, readRevert } from './chain-client.js';
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 1_000;
 
+/** How much later than the account's nonce a node may show a receipt. */
+const RECEIPT_LAG_MS = 200;
+
 /** Longest wait for one transaction before others get a look; it is taken up again later. */
 export const MINED_WAIT_MS = 30_000;
 
@@ -184,7 +187,14 @@ export class Submitter {
     call: Call,
     transaction: Transaction,
   ): Promise<ChainBlock | null> {
-    const receipt = await provider.getTransactionReceipt(transaction.hash);
+    // The count first: it may be mined between the two questions.
+    const next = await provider.getTransactionCount(transaction.account, 'latest');
+    let receipt = await provider.getTransactionReceipt(transaction.hash);
+    if (receipt === null && next > transaction.nonce) {
+      // The nonce is used, maybe by this one: a node may know the new count before the receipt.
+      await pause(RECEIPT_LAG_MS, this.#deps.signal);
+      receipt = await provider.getTransactionReceipt(transaction.hash);
+    }
     if (receipt !== null) {
       const block = { number: receipt.blockNumber, hash: receipt.blockHash };
       if (receipt.status === 1) {
@@ -195,7 +205,6 @@ export class Submitter {
       await this.#deps.journal.markFailed(transaction.hash, block, describeRevert(revert));
       throw new CallRefused(call, revert);
     }
-    const next = await provider.getTransactionCount(transaction.account, 'latest');
     if (transaction.nonce === next) return null;
     // Below: another transaction has the nonce. Above: those before it are gone, so it would wait for ever.
     await this.#deps.journal.markLost(transaction.hash);

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { cp, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile, syncFolderNow } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
-import { replaceFile, syncFolder } from '../core/replace-file.js';
 import type { Ledger } from './ledger.js';
 
 /** Name of the file that makes a folder a backup; it is written last. */
@@ -59,9 +59,9 @@ export async function writeBackup(options: {
     const target = join(folder, BACKUP_DATASETS, root);
     await cp(join(datasetsFolder, root), target, { recursive: true });
     for (const name of await readdir(target)) bytes += (await stat(join(target, name))).size;
-    syncFolder(target);
+    syncFolderNow(target);
   }
-  syncFolder(join(folder, BACKUP_DATASETS));
+  syncFolderNow(join(folder, BACKUP_DATASETS));
   const description: BackupDescription = {
     type: 'waystone-backup',
     version: 1,

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fromHex, LOG_ID_BYTES, toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
+import { replaceFile } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
 import type { GatewayKey } from '../core/gateway-key.js';
-import { replaceFile } from '../core/replace-file.js';
 
 /** The last log head that the gateway signed; kept beside its key, outside backups. */
 export interface SignedLogHead {

@@ -3,8 +3,8 @@ import { cp, mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LOG_ID_BYTES } from '@waystone/proto';
 import Database from 'better-sqlite3';
+import { syncFolderNow } from '../core/durable.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
-import { syncFolder } from '../core/replace-file.js';
 import {
   BACKUP_DATASETS,
   BACKUP_FILE,
@@ -39,12 +39,12 @@ export async function restoreBackup(options: {
     for (const root of description.datasets) {
       const target = join(dataFolder, BACKUP_DATASETS, root);
       await cp(join(backup, BACKUP_DATASETS, root), target, { recursive: true });
-      syncFolder(target);
+      syncFolderNow(target);
     }
-    syncFolder(join(dataFolder, BACKUP_DATASETS));
+    syncFolderNow(join(dataFolder, BACKUP_DATASETS));
     await cp(join(backup, BACKUP_LEDGER), ledgerFile);
     const logId = startNewLog(ledgerFile);
-    syncFolder(dataFolder);
+    syncFolderNow(dataFolder);
     writeLogHead(join(home, 'keys', 'log-head.json'), { logId, size: 0, root: '' });
     return { logId, datasets: description.datasets.length, movedAside };
   } finally {
@@ -111,7 +111,7 @@ async function moveAside(dataFolder: string): Promise<string | null> {
   );
   await mkdir(aside, { mode: 0o700 });
   for (const name of present) await rename(join(dataFolder, name), join(aside, name));
-  syncFolder(aside);
-  syncFolder(dataFolder);
+  syncFolderNow(aside);
+  syncFolderNow(dataFolder);
   return aside;
 }

@@ -34,9 +34,7 @@ export interface ReceiptSenderDeps {
     indexes: readonly number[] | null,
   ) => Promise<readonly Inclusion[]>;
   /** State of a batch as far as receipts tell it. */
-  readonly batch: (
-    id: number,
-  ) => Promise<{
+  readonly batch: (id: number) => Promise<{
     root: string | null;
     entries: number;
     isSealed: boolean;

@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import { writeDurably } from '../../config/durable-file.js';
 import {
   homeFolder,
   homePaths,
@@ -8,6 +7,7 @@ import {
   loadConfig,
   loadToken,
 } from '../../config/index.js';
+import { createFile } from '../../core/durable.js';
 import { WaystoneError } from '../../core/errors.js';
 import type { Call } from '../call.js';
 import type { AddCommand } from '../cli.js';
@@ -113,7 +113,7 @@ async function start(call: Call<StartOptions>): Promise<number> {
 
 /** Leaves the address for the other commands, and on a terminal a link that needs no typing. */
 async function announce(call: Call, home: string, url: string): Promise<void> {
-  await writeDurably(addressFile(home), `${url}\n`, 0o600, { replace: true });
+  await createFile(addressFile(home), `${url}\n`, 0o600, { replace: true });
   // Never in a log: the link holds the token.
   if (call.terminal.isTty && !call.options.json) {
     call.terminal.out(`\nStatus page: ${url}/#token=${await loadToken(home)}\n\n`);
