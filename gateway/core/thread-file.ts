@@ -1,15 +1,18 @@
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /**
- * Path of a thread's compiled file. Node 20 cannot load TypeScript in a worker, so threads run from `dist/`
- * also when the caller runs from source.
+ * Starts a thread of the gateway. Node 20 cannot load TypeScript in a worker, so threads run from `dist/` also
+ * when the caller runs from source.
  *
  * @param here the caller's import.meta.url; the thread's file lies beside it.
  */
-export function threadFile(here: string, name: string): string {
+export function startThread(here: string, name: string, options: WorkerOptions): Worker {
   const caller = fileURLToPath(here);
-  if (!caller.endsWith('.ts')) return join(dirname(caller), name);
+  if (!caller.endsWith('.ts')) return new Worker(join(dirname(caller), name), options);
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
-  return join(root, 'dist', relative(root, dirname(caller)), name);
+  const file = join(root, 'dist', relative(root, dirname(caller)), name);
+  // A test runner's flags make packages resolve to their sources, which `dist/` cannot load.
+  return new Worker(file, { ...options, execArgv: [] });
 }

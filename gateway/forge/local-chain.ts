@@ -202,7 +202,7 @@ export class LocalChain {
     }
     this.#anvil = anvil;
     this.#lastError = null;
-    this.#deps.log.info({ url: anvil.url, pid: anvil.pid }, 'local chain runs');
+    this.#deps.log.info({ url: anvil.url, anvilPid: anvil.pid }, 'local chain runs');
     return anvil;
   }
 

@@ -128,9 +128,14 @@ export class Broker {
       maxClientsIdLength: 64,
       concurrency: 1_000,
     });
-    const broker = new Broker(options, deps, aedes);
-    await broker.#listen();
-    return broker;
+    try {
+      const broker = new Broker(options, deps, aedes);
+      await broker.#listen();
+      return broker;
+    } catch (error) {
+      aedes.close();
+      throw error;
+    }
   }
 
   get port(): number {

@@ -1,7 +1,8 @@
-import { type MessagePort, Worker } from 'node:worker_threads';
+import type { MessagePort, Worker } from 'node:worker_threads';
+import { WaystoneError } from '../core/errors.js';
 import type { Decision } from '../core/ports.js';
 import { connectCalls, type Remote } from '../core/rpc.js';
-import { threadFile } from '../core/thread-file.js';
+import { startThread } from '../core/thread-file.js';
 import type { BatchLimits } from './batches.js';
 import type { LedgerOperations } from './operations.js';
 
@@ -20,6 +21,13 @@ type Control = {
   stop(): void;
   backup(file: string): void;
 };
+
+/** What the thread says by itself; answers to calls apart. */
+interface LedgerMessage {
+  readonly ready?: true;
+  readonly failed?: { readonly code: string; readonly message: string };
+  readonly decisions?: Decision[];
+}
 
 /** The ledger as the main thread sees it. */
 export class Ledger {
@@ -46,15 +54,19 @@ export class Ledger {
     onDecisions: (decisions: Decision[]) => void,
     onFatal: (error: Error) => void,
   ): Promise<Ledger> {
-    const worker = new Worker(threadFile(import.meta.url, 'worker.js'), {
+    const worker = startThread(import.meta.url, 'worker.js', {
       workerData: data,
       transferList: [...data.verifiers],
     });
     return new Promise((resolve, reject) => {
       let isReady = false;
       worker.on('error', (error) => (isReady ? onFatal(error as Error) : reject(error)));
-      worker.on('message', (message: { ready?: true; decisions?: Decision[] }) => {
+      worker.on('message', (message: LedgerMessage) => {
         if (message.decisions !== undefined) onDecisions(message.decisions);
+        if (message.failed !== undefined) {
+          void worker.terminate();
+          reject(new WaystoneError(message.failed.code, message.failed.message));
+        }
         if (message.ready !== undefined) {
           isReady = true;
           resolve(new Ledger(worker));

@@ -1,6 +1,6 @@
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import { connectCalls, type Remote } from '../core/rpc.js';
-import { threadFile } from '../core/thread-file.js';
+import { startThread } from '../core/thread-file.js';
 import type { LedgerQueries } from './queries.js';
 
 /** Reads on the ledger from a thread with a read-only connection. */
@@ -15,7 +15,7 @@ export class LedgerReader {
   constructor(dataFolder: string, onFatal: (error: Error) => void) {
     const { port1, port2 } = new MessageChannel();
     this.sealPort = port2;
-    this.#worker = new Worker(threadFile(import.meta.url, 'reader-worker.js'), {
+    this.#worker = startThread(import.meta.url, 'reader-worker.js', {
       workerData: { dataFolder, seal: port1 },
       transferList: [port1],
     });

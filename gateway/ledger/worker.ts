@@ -175,4 +175,10 @@ function main(): void {
   port.postMessage({ ready: true });
 }
 
-main();
+try {
+  main();
+} catch (error) {
+  // An uncaught error would reach the main thread without its code.
+  const { message, code = 'LEDGER_UNREADABLE' } = error as { message: string; code?: string };
+  (parentPort as MessagePort).postMessage({ failed: { message, code } });
+}

@@ -1,6 +1,6 @@
-import { type MessagePort, Worker } from 'node:worker_threads';
+import type { MessagePort, Worker } from 'node:worker_threads';
 import { connectCalls, type Remote } from '../core/rpc.js';
-import { threadFile } from '../core/thread-file.js';
+import { startThread } from '../core/thread-file.js';
 import type { DatasetOperations } from './worker.js';
 
 /** The thread that writes and reads dataset folders. */
@@ -10,7 +10,7 @@ export class DatasetThread {
 
   /** @param reader a port on which the ledger's reader serves rows. */
   constructor(datasetsFolder: string, reader: MessagePort, onFatal: (error: Error) => void) {
-    this.#worker = new Worker(threadFile(import.meta.url, 'worker.js'), {
+    this.#worker = startThread(import.meta.url, 'worker.js', {
       workerData: { datasetsFolder, reader },
       transferList: [reader],
     });

@@ -1,6 +1,6 @@
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { DeviceRecord, EnvelopeBatch, EnvelopeItem } from '../core/ports.js';
-import { threadFile } from '../core/thread-file.js';
+import { startThread } from '../core/thread-file.js';
 
 export interface VerifierData {
   readonly realm: Uint8Array;
@@ -55,7 +55,7 @@ export class VerifierPool {
         streams: options.streams,
         ledger: port1,
       };
-      const worker = new Worker(threadFile(import.meta.url, 'worker.js'), {
+      const worker = startThread(import.meta.url, 'worker.js', {
         workerData: data,
         transferList: [port1],
       });

@@ -90,6 +90,7 @@ contract DatasetForge {
     /// @return key the dataset's key
     function commit(Record calldata record) external returns (bytes32 key) {
         _checkAuthorised(record.idao);
+        _checkGateway(record);
         key = keyOf(record.idao, record.logId, record.index);
         if (_recordHash[key] != 0) revert AlreadyCommitted(key, _recordHash[key]);
         _commit(key, record, hashOf(record));
@@ -99,11 +100,16 @@ contract DatasetForge {
     /// over, so that the others need not wait for a new bundle; with another record it reverts.
     function commitMany(Record[] calldata records) external {
         address authorised = address(0);
+        bytes32 gateway = 0;
         for (uint256 i = 0; i < records.length; ++i) {
             Record calldata record = records[i];
-            // Asked once for a run of one iDAO; the zero address has no code and would revert.
-            if (record.idao != authorised || i == 0) _checkAuthorised(record.idao);
-            authorised = record.idao;
+            // Asked once for a run of one iDAO and gateway. Never passed over for the first record:
+            // the zero address has no code, so asking it reverts.
+            if (i == 0 || record.idao != authorised || record.gateway != gateway) {
+                _checkAuthorised(record.idao);
+                _checkGateway(record);
+                (authorised, gateway) = (record.idao, record.gateway);
+            }
             bytes32 key = keyOf(record.idao, record.logId, record.index);
             bytes32 hash = hashOf(record);
             bytes32 known = _recordHash[key];
@@ -172,9 +178,6 @@ contract DatasetForge {
         if (record.maxTime > block.timestamp * 1e6) {
             revert TimeInFuture(record.maxTime, block.timestamp * 1e6);
         }
-        if (!registry.isGatewayOf(record.gateway, record.idao)) {
-            revert GatewayNotRegistered(record.gateway, record.idao);
-        }
         _recordHash[key] = hash;
         _statusWord[key] = STATUS_COMMITTED | (block.timestamp << COMMITTED_AT);
         emit DatasetCommitted(key, record.idao, record.root, record);
@@ -196,6 +199,12 @@ contract DatasetForge {
 
     function _checkAuthorised(address idao) private view {
         if (!IIDAO(idao).canForge(msg.sender)) revert NotAuthorised(idao, msg.sender);
+    }
+
+    function _checkGateway(Record calldata record) private view {
+        if (!registry.isGatewayOf(record.gateway, record.idao)) {
+            revert GatewayNotRegistered(record.gateway, record.idao);
+        }
     }
 
     /// @dev Reverts unless exactly this record was committed.

@@ -152,6 +152,21 @@ contract DatasetForgeTest is Chain {
         datasetForge.commit(record);
     }
 
+    function test_an_unknown_gateway_is_refused_anywhere_in_a_bundle() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            DatasetForge.Record[] memory records = new DatasetForge.Record[](2);
+            (records[0], records[1]) = (recordAt(0), recordAt(1));
+            records[i].gateway = keccak256("nobody");
+            VM.expectRevert(
+                abi.encodeWithSelector(
+                    DatasetForge.GatewayNotRegistered.selector, records[i].gateway, address(idao)
+                )
+            );
+            VM.prank(OPERATOR);
+            datasetForge.commitMany(records);
+        }
+    }
+
     function test_finalise_needs_a_commit() public {
         DatasetForge.Record memory record = recordAt(0);
         bytes32 key = datasetForge.keyOf(address(idao), LOG, 0);
