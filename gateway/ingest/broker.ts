@@ -125,7 +125,8 @@ export class Broker {
       drainTimeout: DRAIN_TIMEOUT_MS,
       // A device may pipeline its whole queue behind CONNECT; the guard bounds it in bytes.
       queueLimit: 10_000,
-      maxClientsIdLength: 64,
+      // The guard bounds CONNECT; too long a client id is refused, and counted, by the login.
+      maxClientsIdLength: CONNECT_BYTES_MAX,
       concurrency: 1_000,
     });
     try {
@@ -273,12 +274,12 @@ export class Broker {
     const connection = client === null ? undefined : this.#connections.get(client);
     const device = connection?.device;
     if (client === null || !device || connection === undefined) {
-      done(new Error('nobody published this'));
+      done(new RefusedError('nobody published this'));
       return;
     }
     const payload = bytesOf(packet.payload);
     const refuse = (code: Code, detail: string): void =>
-      this.#refusePacket(client, payload, code, detail, () => done(new Error(code)));
+      this.#refusePacket(client, payload, code, detail, () => done(new RefusedError(code)));
     if (topic === null || topic.topicId !== client.id) {
       refuse('TOPIC_FORBIDDEN', `publish to ${packet.topic.slice(0, 200)}`);
     } else if (packet.qos === 2) {
@@ -380,6 +381,9 @@ export class Broker {
   }
 
   #ended(client: Client, error: Error): void {
+    if (isMalformed(error) && this.#connections.has(client)) {
+      this.#note(client, 'PROTOCOL_UNSUPPORTED', error.message);
+    }
     this.#deps.logger.debug({ client: client.id, error: error.message }, 'connection ended');
     this.#forget(client);
   }
@@ -395,6 +399,24 @@ export class Broker {
     }
     if (!connection.guard.destroyed) connection.guard.destroy();
   }
+}
+
+/** Errors of ours, which are counted where they are made. */
+class RefusedError extends Error {}
+
+/** What the broker says of a client that went silent or away, which is no fault in its packets. */
+const SILENCE = new Set([
+  'connect did not arrive in time',
+  'keep alive timeout',
+  'drain timeout',
+  'connection closed',
+]);
+
+/** Whether the broker ended a connection because of bytes that are not MQTT 3.1.1. */
+function isMalformed(error: Error & { code?: unknown; returnCode?: unknown }): boolean {
+  const isNetwork = error.code !== undefined;
+  const isLogin = error.returnCode !== undefined;
+  return !(error instanceof RefusedError) && !isNetwork && !isLogin && !SILENCE.has(error.message);
 }
 
 function bytesOf(payload: Buffer | string): Uint8Array {

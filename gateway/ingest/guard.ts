@@ -15,7 +15,8 @@ export interface Violation {
   readonly detail: string;
 }
 
-const CONNECT = 1;
+/** First byte of CONNECT: packet type 1, flags 0 (MQTT 3.1.1 §3.1.1). */
+const CONNECT = 0x10;
 
 /** CONNACK of MQTT 5 "unsupported protocol version", and of MQTT 3.1.1 "unacceptable protocol version". */
 const CONNACK_V5_UNSUPPORTED = Uint8Array.of(0x20, 0x03, 0x00, 0x84, 0x00);
@@ -130,7 +131,7 @@ export class GuardedSocket extends Duplex {
       }
       const byte = chunk[at++] as number;
       if (this.#headerBytes === 0) {
-        if (this.#packets === 0 && byte >> 4 !== CONNECT) {
+        if (this.#packets === 0 && byte !== CONNECT) {
           return { code: 'PROTOCOL_UNSUPPORTED', detail: 'the first packet is not CONNECT' };
         }
         this.#headerBytes = 1;

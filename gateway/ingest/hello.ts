@@ -1,8 +1,11 @@
 import {
+  concatBytes,
   decodeHello,
+  normaliseSignature,
   openSignedMessage,
   type PublicKey,
   SESSION_BYTES,
+  SIGNATURE_BYTES,
   toHex,
   UINT53_MAX,
   wire,
@@ -34,7 +37,9 @@ export function readHello(
   gateway: PublicKey,
 ): CheckedHello | { readonly fault: string } {
   try {
-    const hello = decodeHello(openSignedMessage('hello', payload, device, gateway));
+    const hello = decodeHello(
+      openSignedMessage('hello', withLowS(payload, device), device, gateway),
+    );
     const queued = hello.queuedSessions ?? [];
     const wanted = hello.wantedReceipts ?? [];
     const counter = hello.counter ?? 0;
@@ -66,4 +71,14 @@ export function readHello(
   } catch (error) {
     return { fault: messageOf(error) };
   }
+}
+
+/** As with envelopes and logins, a signer that gives high S is accepted. */
+function withLowS(payload: Uint8Array, device: PublicKey): Uint8Array {
+  if (payload.length < SIGNATURE_BYTES) return payload;
+  const signatureAt = payload.length - SIGNATURE_BYTES;
+  return concatBytes(
+    payload.subarray(0, signatureAt),
+    normaliseSignature(device.type, payload.subarray(signatureAt)),
+  );
 }

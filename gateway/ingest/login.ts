@@ -48,9 +48,7 @@ export async function login(
       returnCode: 5,
     };
   }
-  if (device.revokedAtUs !== null) {
-    return { code: 'DEVICE_REVOKED', detail: `device ${did} is revoked`, returnCode: 5 };
-  }
+  if (device.revokedAtUs !== null) return revoked(did);
   if (password === undefined) {
     return { code: 'LOGIN_INVALID', detail: 'the login has no password', returnCode: 4 };
   }
@@ -74,5 +72,10 @@ export async function login(
       returnCode: 4,
     };
   }
-  return { device };
+  // The device may have been revoked while the ledger opened its session.
+  return deps.find(did)?.revokedAtUs === null ? { device } : revoked(did);
+}
+
+function revoked(did: string): LoginResult {
+  return { code: 'DEVICE_REVOKED', detail: `device ${did} is revoked`, returnCode: 5 };
 }

@@ -114,6 +114,8 @@ export class Committer {
             ? this.#store(item, payload, group, leaves.length, grown)
             : this.#refuse(item, payload, item.refusal);
         judged.push(answer);
+        // Within the transaction, so that counters written later in it do not mark more than they count.
+        this.#count(answer);
         if (answer.kind === 'stored') stored = true;
         if (answer.kind !== 'duplicate') leaves.push(leafHash(encodeReceiptBody(answer.body)));
       }
@@ -130,7 +132,6 @@ export class Committer {
     const freshReceipts = this.#receiptMaker.forBodies(fresh.map((answer) => answer.body));
     const receiptOf = new Map(fresh.map((answer, at) => [answer, freshReceipts[at]]));
     return judged.map((answer) => {
-      this.#count(answer);
       const receipt = receiptOf.get(answer) ?? this.#repeat(answer);
       return {
         ticket: answer.item.ticket,

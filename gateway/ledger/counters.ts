@@ -18,7 +18,16 @@ export class Counters {
 
   constructor(db: Database.Database) {
     this.#db = db;
-    db.transaction(() => this.#recount())();
+    this.reload();
+  }
+
+  /**
+   * Takes the counts from the tables again, outside any transaction: at start, and after a transaction was
+   * undone. Of what was only counted, refusals beyond their rows for instance, the last seconds are lost.
+   */
+  reload(): void {
+    this.#pending.clear();
+    this.#recount();
   }
 
   stored(device: number, frames: number, atUs: number): void {

@@ -3,8 +3,11 @@ import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
 import type { DeviceRecord } from '../core/ports.js';
 
-/** Sessions of one device that may be open at once; a further one closes the oldest. */
-export const OPEN_SESSIONS_MAX = 64;
+/**
+ * Sessions of one device that may be open at once; a further one closes the oldest. As many as a hello may
+ * name, and the one that it is for.
+ */
+export const OPEN_SESSIONS_MAX = 65;
 
 export interface SessionRecord {
   readonly id: number;
@@ -27,11 +30,15 @@ export class DeviceTable {
 
   constructor(db: Database.Database) {
     this.#db = db;
-    for (const row of db
-      .prepare('SELECT id, did, key_id, revoked_at_us FROM devices')
-      .all() as DeviceRow[]) {
-      this.#byId.set(row.id, toRecord(row));
-    }
+    this.reload();
+  }
+
+  /** Takes everything from the tables again: at start, and after a transaction was undone. */
+  reload(): void {
+    this.#byId.clear();
+    this.#sessions.clear();
+    const rows = this.#db.prepare('SELECT id, did, key_id, revoked_at_us FROM devices').all();
+    for (const row of rows as DeviceRow[]) this.#byId.set(row.id, toRecord(row));
   }
 
   get(id: number): DeviceRecord | undefined {
@@ -136,11 +143,6 @@ export class DeviceTable {
     for (const { id, session } of this.#openSessions(device)) {
       if (!kept.has(session)) this.#close(device, id, session, nowUs);
     }
-  }
-
-  /** Forgets what is in memory only because an undone transaction put it there. */
-  forgetSessions(): void {
-    this.#sessions.clear();
   }
 
   #openSessions(device: number): { id: number; session: string }[] {

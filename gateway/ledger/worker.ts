@@ -98,7 +98,8 @@ function main(): void {
       // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
       if ((error as { code?: string }).code !== 'SQLITE_FULL') throw error;
       batches.reload();
-      devices.forgetSessions();
+      devices.reload();
+      counters.reload();
       port.postMessage({ decisions: group.flatMap(refuseForNow) });
       for (const call of asked) {
         const message = 'the disk is full; free space and try again';

@@ -38,6 +38,15 @@ export async function removeHome(home: string): Promise<void> {
   await rm(home, { recursive: true, force: true });
 }
 
+interface GatewayParts {
+  readonly home: string;
+  readonly logs: LogLine[];
+  readonly did: string;
+  readonly mqttPort: number;
+  readonly httpPort: number;
+  readonly token: string;
+}
+
 /** A running gateway, in this process or in one of its own, as a test talks to it. */
 export abstract class TestGateway {
   readonly home: string;
@@ -48,14 +57,7 @@ export abstract class TestGateway {
   readonly httpPort: number;
   readonly token: string;
 
-  protected constructor(parts: {
-    home: string;
-    logs: LogLine[];
-    did: string;
-    mqttPort: number;
-    httpPort: number;
-    token: string;
-  }) {
+  protected constructor(parts: GatewayParts) {
     this.home = parts.home;
     this.logs = parts.logs;
     this.did = parts.did;
@@ -155,9 +157,7 @@ export class TestClock implements Clock {
 class InProcessGateway extends TestGateway {
   readonly #stop: () => Promise<void>;
 
-  constructor(
-    parts: ConstructorParameters<typeof TestGateway>[0] & { stop: () => Promise<void> },
-  ) {
+  constructor(parts: GatewayParts & { stop: () => Promise<void> }) {
     super(parts);
     this.#stop = parts.stop;
   }
@@ -209,7 +209,7 @@ export class GatewayProcess extends TestGateway {
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 
   private constructor(
-    parts: ConstructorParameters<typeof TestGateway>[0],
+    parts: GatewayParts,
     process: ChildProcess,
     exited: GatewayProcess['exited'],
   ) {
@@ -222,19 +222,27 @@ export class GatewayProcess extends TestGateway {
    * Starts the gateway and waits until it is up.
    *
    * @param options.environment added to this process's own, WAYSTONE_TEST_CRASH_AT for instance.
+   * @param options.under a command that runs the gateway in its own place, `strace -D …` for instance.
+   * @param options.onSpawn called at once with the process, which may be killed before it is up.
    * @throws Error with what it wrote, when it ends before it is up.
    */
   static async start(
     home: string,
-    options: GatewayOptions & { environment?: Readonly<Record<string, string>> } = {},
+    options: GatewayOptions & {
+      environment?: Readonly<Record<string, string>>;
+      under?: readonly string[];
+      onSpawn?: (process: ChildProcess) => void;
+    } = {},
   ): Promise<GatewayProcess> {
     const main = fileURLToPath(new URL('../../gateway/dist/cli/main.js', import.meta.url));
     if (!existsSync(main)) throw new Error(`${main} is missing; run npx tsc -b`);
     const set = settingsOf(options).flatMap((setting) => ['--set', setting]);
-    const child = spawn(process.execPath, [main, '--home', home, 'start', ...set], {
+    const [command, ...rest] = [...(options.under ?? []), process.execPath];
+    const child = spawn(command as string, [...rest, main, '--home', home, 'start', ...set], {
       env: { ...ownEnvironment(), ...options.environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    options.onSpawn?.(child);
     const exited: GatewayProcess['exited'] = new Promise((resolve) => {
       child.once('exit', (code, signal) => resolve({ code, signal }));
     });

@@ -158,7 +158,14 @@ export class DeviceClient {
   ): number {
     const { topic = this.topicUp, qos = 1, retain = false, dup = false } = fields;
     const messageId = this.#nextMessageId();
-    const base = { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain, dup } as const;
+    const base = {
+      cmd: 'publish',
+      topic,
+      payload: Buffer.from(payload),
+      qos,
+      retain,
+      dup,
+    } as const;
     this.raw.send(qos === 0 ? base : { ...base, messageId });
     return messageId;
   }
