@@ -44,7 +44,7 @@ describe('configuration', () => {
       streams: [{ id: 1, name: 'drive' }],
       batch: { entriesMax: 16_384, bytesMax: 67_108_864, ageSecondsMax: 600 },
       chain: { network: 'local' },
-      dat: { quotaCalls: 10_000, shareWeight: 1_000_000, expiresAfterDays: 0, policyUrl: '' },
+      dat: { quotaCalls: 10_000, shareWeight: 10_000, expiresAfterDays: 0, policyUrl: '' },
       idao: { name: 'Waystone iDAO', description: '' },
       log: { level: 'info' },
     });

@@ -94,11 +94,12 @@ export const CONFIG_SCHEMA = {
   dat: {
     about: 'Terms of the DATs that are minted from now on.',
     keys: {
-      quotaCalls: integer(1, 1_000_000_000_000)
+      // The contract keeps the quota in 40 bits and the share weight in 16.
+      quotaCalls: integer(1, 2 ** 40 - 1)
         .default(10_000)
         .describe("Calls that a new DAT's licence allows."),
-      shareWeight: integer(1, 1_000_000_000_000)
-        .default(1_000_000)
+      shareWeight: integer(1, 65_535)
+        .default(10_000)
         .describe("Share weight of the iDAO's token: what revenue is divided by."),
       expiresAfterDays: integer(0, 36_500)
         .default(0)

@@ -22,8 +22,8 @@ export class Counters {
   }
 
   /**
-   * Takes the counts from the tables again, outside any transaction: at start, and after a transaction was
-   * undone. Of what was only counted, refusals beyond their rows for instance, the last seconds are lost.
+   * Counts again what the tables hold beyond the marks: at start, and after a transaction was undone. Writes
+   * nothing, since the disk may be full. Of what has no row, refusals beyond the cap, the last seconds are lost.
    */
   reload(): void {
     this.#pending.clear();
@@ -59,7 +59,7 @@ export class Counters {
     if (this.#pending.size === 0) return;
     const update = this.#db.prepare(
       `UPDATE devices SET envelopes = envelopes + ?, frames = frames + ?, refused = refused + ?,
-       last_seen_us = MAX(COALESCE(last_seen_us, 0), ?) WHERE id = ?`,
+       last_seen_us = NULLIF(MAX(COALESCE(last_seen_us, 0), ?), 0) WHERE id = ?`,
     );
     for (const [device, tally] of this.#pending) {
       update.run(tally.envelopes, tally.frames, tally.refused, tally.lastSeenUs, device);
@@ -68,7 +68,7 @@ export class Counters {
     this.#pending.clear();
   }
 
-  /** After a crash: rows beyond the marks were stored but not yet counted. */
+  /** Rows beyond the marks were stored but not yet counted. */
   #recount(): void {
     const { statements, refusals } = this.#marks();
     const stored = this.#db
@@ -89,7 +89,6 @@ export class Counters {
       tally.frames += row.frames;
     }
     for (const row of refused) this.#tally(row.device, 0).refused += row.refused;
-    this.write();
   }
 
   #marks(): { statements: number; refusals: number } {
