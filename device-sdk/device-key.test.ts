@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,12 +98,12 @@ it.each([
 });
 
 it.each([
-  ['RSA', ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048']],
-  ['P-384', ['EC', '-pkeyopt', 'ec_paramgen_curve:P-384']],
-])('refuses a key of type %s', async (_type, options) => {
+  ['RSA', () => generateKeyPairSync('rsa', { modulusLength: 2048 })],
+  ['P-384', () => generateKeyPairSync('ec', { namedCurve: 'P-384' })],
+])('refuses a key of type %s', async (_type, generate) => {
   const path = join(folder, 'device.pem');
-  execFileSync('openssl', ['genpkey', '-algorithm', ...options, '-out', path], { stdio: 'pipe' });
-  await chmod(path, 0o600);
+  const pem = generate().privateKey.export({ type: 'pkcs8', format: 'pem' });
+  await writeFile(path, pem, { mode: 0o600 });
   await expect(DeviceKey.load(path)).rejects.toMatchObject({ code: 'KEY_FILE_INVALID' });
 });
 

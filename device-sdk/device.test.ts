@@ -1,9 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   equalBytes,
   LOCAL_REALM,
@@ -360,7 +357,7 @@ describe('connecting', () => {
   });
 
   it('goes over TLS, to a gateway whose certificate it trusts and to no other', async () => {
-    const { key: tlsKey, cert } = await makeCertificate();
+    const { key: tlsKey, cert } = await readCertificate();
     const gateway = await startGateway({ tls: { key: tlsKey, cert } });
     expect(gateway.url).toMatch(/^mqtts:/);
     const distrustful = makeDevice(gateway);
@@ -571,19 +568,9 @@ describe('closing', () => {
   });
 });
 
-/** A certificate for 127.0.0.1 that signs itself. */
-async function makeCertificate(): Promise<{ key: string; cert: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'waystone-tls-'));
-  try {
-    const [keyPath, certPath] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-    const fixed =
-      '-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=gateway';
-    const args = [...fixed.split(' '), '-addext', 'subjectAltName=IP:127.0.0.1'];
-    execFileSync('openssl', ['req', ...args, '-keyout', keyPath, '-out', certPath], {
-      stdio: 'pipe',
-    });
-    return { key: await readFile(keyPath, 'utf8'), cert: await readFile(certPath, 'utf8') };
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+/** A certificate for localhost that signs itself, for tests only. */
+async function readCertificate(): Promise<{ key: string; cert: string }> {
+  const read = (name: string) =>
+    readFile(new URL(`testing/tls/test-only.${name}`, import.meta.url), 'utf8');
+  return { key: await read('key'), cert: await read('crt') };
 }

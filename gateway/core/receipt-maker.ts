@@ -8,14 +8,21 @@ import {
 } from '@waystone/proto';
 import type { GatewayKey } from './gateway-key.js';
 
+/** The leaf hashes that were answered together, and the log that their receipts name (16 bytes). */
+export interface ReceiptTree {
+  readonly logId: Uint8Array;
+  readonly leaves: readonly Uint8Array[];
+}
+
 /** Makes receipts: one signature for a whole tree of answers. Equal leaves give equal receipts, always. */
 export class ReceiptMaker {
   readonly #key: GatewayKey;
-  readonly #logId: Uint8Array;
+  /** The log that new receipts name, 16 bytes. */
+  readonly logId: Uint8Array;
 
   constructor(key: GatewayKey, logId: Uint8Array) {
     this.#key = key;
-    this.#logId = logId;
+    this.logId = logId;
   }
 
   /** One receipt for each body, under one signature. */
@@ -25,7 +32,7 @@ export class ReceiptMaker {
   ): Uint8Array[] {
     if (bodies.length === 0) return [];
     const encoded = bodies.map(encodeReceiptBody);
-    const signed = this.#sign(new MerkleTree(encoded.map(leafHash)));
+    const signed = this.#sign(new MerkleTree(encoded.map(leafHash)), this.logId);
     return encoded.map((bodyBytes, index) =>
       encodeReceipt({
         ...signed.head,
@@ -38,8 +45,8 @@ export class ReceiptMaker {
   }
 
   /** The receipt of one leaf of a tree that was answered before, as it was given then. */
-  fromLeaves(leaves: readonly Uint8Array[], index: number, body: ReceiptBody): Uint8Array {
-    const signed = this.#sign(new MerkleTree(leaves));
+  fromTree({ leaves, logId }: ReceiptTree, index: number, body: ReceiptBody): Uint8Array {
+    const signed = this.#sign(new MerkleTree(leaves), logId);
     return encodeReceipt({
       ...signed.head,
       bodyBytes: encodeReceiptBody(body),
@@ -48,13 +55,13 @@ export class ReceiptMaker {
     });
   }
 
-  #sign(tree: MerkleTree): {
-    tree: MerkleTree;
-    head: { headBytes: Uint8Array; signature: Uint8Array };
-  } {
+  #sign(
+    tree: MerkleTree,
+    logId: Uint8Array,
+  ): { tree: MerkleTree; head: { headBytes: Uint8Array; signature: Uint8Array } } {
     const headBytes = encodeReceiptHead({
       gateway: this.#key.id,
-      logId: this.#logId,
+      logId,
       size: tree.size,
       root: tree.root,
     });

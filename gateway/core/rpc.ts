@@ -45,7 +45,14 @@ export async function answerCall(operations: Operations, call: Call): Promise<An
 export function serveCalls(port: Port, operations: Operations): void {
   port.on('message', (message: unknown) => {
     if (!isCall(message)) return;
-    void answerCall(operations, message).then((answer) => port.postMessage(answer));
+    void answerCall(operations, message).then((answer) => {
+      try {
+        port.postMessage(answer);
+      } catch (error) {
+        // What cannot be cloned is our mistake; the caller must not wait for ever for it.
+        port.postMessage({ answer: message.call, error: describe(error) } satisfies Answer);
+      }
+    });
   });
 }
 
@@ -83,8 +90,8 @@ export function connectCalls<T extends Operations>(port: Port, what: string): Re
             return;
           }
           const call = ++last;
-          waiting.set(call, { resolve, reject });
           port.postMessage({ call, name, args } satisfies Call);
+          waiting.set(call, { resolve, reject });
         });
     },
   });

@@ -16,7 +16,7 @@ import {
 } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import type { Decision, VerifiedBatch } from '../core/ports.js';
-import type { ReceiptMaker } from '../core/receipt-maker.js';
+import type { ReceiptMaker, ReceiptTree } from '../core/receipt-maker.js';
 import { describeRefusal, type Refusal } from '../core/refusal.js';
 import type { BatchTable, OpenBatch } from './batches.js';
 import type { Counters } from './counters.js';
@@ -93,8 +93,8 @@ export class Committer {
     this.#insertRefusal = db.prepare(
       'INSERT INTO refusals (at_us, device, code, statement, detail) VALUES (?, ?, ?, ?, ?)',
     );
-    this.#insertGroup = db.prepare('INSERT INTO groups (id, leaves) VALUES (?, ?)');
-    this.#getGroup = db.prepare('SELECT leaves FROM groups WHERE id = ?');
+    this.#insertGroup = db.prepare('INSERT INTO groups (id, log_id, leaves) VALUES (?, ?, ?)');
+    this.#getGroup = db.prepare('SELECT log_id, leaves FROM groups WHERE id = ?');
   }
 
   /** Writes a group. Throws only when the database does; then nothing of it is on disk. */
@@ -122,7 +122,7 @@ export class Committer {
     }
     this.#batches.writeCounts(grown);
     // Refusals alone are not kept: they are judged and answered anew if they come again.
-    if (stored) this.#insertGroup.run(group, Buffer.concat(leaves));
+    if (stored) this.#insertGroup.run(group, this.#receiptMaker.logId, Buffer.concat(leaves));
     return judged;
   }
 
@@ -155,7 +155,7 @@ export class Committer {
       statement: row.hash,
       outcome: { kind: 'stored', entryLeaf: row.entry_leaf },
     };
-    return this.#receiptMaker.fromLeaves(this.#groupLeaves(row.grp), row.grp_index, body);
+    return this.#receiptMaker.fromTree(this.#tree(row.grp), row.grp_index, body);
   }
 
   #store(
@@ -277,14 +277,16 @@ export class Committer {
   #repeat(answer: Judged): Uint8Array {
     if (answer.before === null) throw new Error('only a duplicate has an earlier answer');
     const { group, index } = answer.before;
-    return this.#receiptMaker.fromLeaves(this.#groupLeaves(group), index, answer.body);
+    return this.#receiptMaker.fromTree(this.#tree(group), index, answer.body);
   }
 
-  #groupLeaves(group: number): Uint8Array[] {
-    const { leaves } = this.#getGroup.get(group) as { leaves: Buffer };
-    return Array.from({ length: leaves.length / 32 }, (_, at) =>
-      leaves.subarray(at * 32, at * 32 + 32),
+  /** The receipt tree of a group that is on disk. */
+  #tree(group: number): ReceiptTree {
+    const row = this.#getGroup.get(group) as { log_id: Buffer; leaves: Buffer };
+    const leaves = Array.from({ length: row.leaves.length / 32 }, (_, at) =>
+      row.leaves.subarray(at * 32, at * 32 + 32),
     );
+    return { logId: row.log_id, leaves };
   }
 
   #count(answer: Judged): void {

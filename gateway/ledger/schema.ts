@@ -36,8 +36,8 @@ CREATE TABLE sessions (
   UNIQUE (device, session)
 );
 
--- A commit group's receipt tree: the leaf hashes, 32 bytes each.
-CREATE TABLE groups (id INTEGER PRIMARY KEY, leaves BLOB NOT NULL);
+-- A commit group's receipt tree: the log that its receipts name, and the leaf hashes, 32 bytes each.
+CREATE TABLE groups (id INTEGER PRIMARY KEY, log_id BLOB NOT NULL, leaves BLOB NOT NULL);
 
 CREATE TABLE batches (
   id INTEGER PRIMARY KEY,

@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+import { testKeyNamed } from '../../proto/test-data/test-signer.js';
+import type { Decision, DeviceRecord } from '../core/ports.js';
+import { EnvelopeQueue, type EnvelopeSource } from './envelope-queue.js';
+
+const ARRIVAL = { receivedAtUs: 5, clockTrusted: true };
+
+function deviceOf(id: number): DeviceRecord {
+  const { publicKey } = testKeyNamed('Ed25519', `queue ${id}`);
+  return { id, did: `did:key:${id}`, keyId: new Uint8Array(32), publicKey, revokedAtUs: null };
+}
+
+/** A connection that must not be held twice, nor let go without being held. */
+class FakeSource implements EnvelopeSource {
+  isHeld = false;
+  changes = 0;
+
+  hold(isHeld: boolean): void {
+    this.isHeld = isHeld;
+    this.changes += 1;
+  }
+}
+
+function decision(ticket: number, device: number): Decision {
+  return {
+    ticket,
+    device,
+    kind: 'stored',
+    frames: 1,
+    receipt: new Uint8Array(),
+    refusal: null,
+    retryCode: null,
+  };
+}
+
+function setUp(limits: { perConnection?: number; bytes?: number } = {}) {
+  const submitted: { ticket: number; device: number; size: number }[] = [];
+  const queue = new EnvelopeQueue(
+    {
+      inFlightPerConnectionMax: limits.perConnection ?? 100,
+      inFlightBytesMax: limits.bytes ?? 1_000_000,
+    },
+    ({ ticket, device }, payload) => submitted.push({ ticket, device, size: payload.length }),
+  );
+  const acknowledged: number[] = [];
+  const add = (device: DeviceRecord, source: EnvelopeSource, size = 10): number => {
+    queue.add(device, new Uint8Array(size), ARRIVAL, source, ({ ticket }) => {
+      acknowledged.push(ticket);
+    });
+    return submitted.at(-1)?.ticket as number;
+  };
+  return { queue, submitted, acknowledged, add };
+}
+
+describe('acknowledgements', () => {
+  it('leave in order of arrival for a device, in whatever order decisions come', () => {
+    const { queue, acknowledged, add } = setUp();
+    const device = deviceOf(1);
+    const source = new FakeSource();
+    const [a, b, c, d] = [1, 2, 3, 4].map(() => add(device, source)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    queue.decide([decision(c, 1)]);
+    expect(acknowledged).toEqual([]);
+    queue.decide([decision(d, 1), decision(a, 1)]);
+    expect(acknowledged).toEqual([a]);
+    queue.decide([decision(b, 1)]);
+    expect(acknowledged).toEqual([a, b, c, d]);
+    expect(queue.size).toBe(0);
+  });
+
+  it('keep that order across a device\u2019s connections', () => {
+    const { queue, acknowledged, add } = setUp();
+    const device = deviceOf(1);
+    const first = add(device, new FakeSource());
+    const second = add(device, new FakeSource());
+    queue.decide([decision(second, 1)]);
+    expect(acknowledged).toEqual([]);
+    queue.decide([decision(first, 1)]);
+    expect(acknowledged).toEqual([first, second]);
+  });
+
+  it('of one device never wait for another device', () => {
+    const { queue, acknowledged, add } = setUp();
+    add(deviceOf(1), new FakeSource());
+    const other = add(deviceOf(2), new FakeSource());
+    queue.decide([decision(other, 2)]);
+    expect(acknowledged).toEqual([other]);
+  });
+
+  it('come once, however often a decision comes', () => {
+    const { queue, acknowledged, add } = setUp();
+    const ticket = add(deviceOf(1), new FakeSource());
+    queue.decide([decision(ticket, 1), decision(ticket, 1)]);
+    queue.decide([decision(ticket, 1), decision(999, 1)]);
+    expect(acknowledged).toEqual([ticket]);
+  });
+});
+
+describe('a connection', () => {
+  it('is held at its limit and let go at half of it', () => {
+    const { queue, add } = setUp({ perConnection: 4 });
+    const device = deviceOf(1);
+    const source = new FakeSource();
+    const tickets = [1, 2, 3].map(() => add(device, source));
+    expect(source.isHeld).toBe(false);
+    tickets.push(add(device, source));
+    expect(source.isHeld).toBe(true);
+    queue.decide([decision(tickets[0] as number, 1)]);
+    expect(source.isHeld).toBe(true);
+    queue.decide([decision(tickets[1] as number, 1)]);
+    expect(source.isHeld).toBe(false);
+  });
+
+  it('is let go again with a limit of one', () => {
+    const { queue, add } = setUp({ perConnection: 1 });
+    const source = new FakeSource();
+    for (let k = 0; k < 3; k++) {
+      const ticket = add(deviceOf(1), source);
+      expect(source.isHeld).toBe(true);
+      queue.decide([decision(ticket, 1)]);
+      expect(source.isHeld).toBe(false);
+    }
+  });
+
+  it('is not held for what another one has in flight', () => {
+    const { add } = setUp({ perConnection: 2 });
+    const busy = new FakeSource();
+    const calm = new FakeSource();
+    for (let k = 0; k < 2; k++) add(deviceOf(1), busy);
+    add(deviceOf(2), calm);
+    expect([busy.isHeld, calm.isHeld]).toEqual([true, false]);
+  });
+
+  it('is held while the gateway holds too many bytes, and all are let go afterwards', () => {
+    const { queue, add } = setUp({ bytes: 100 });
+    const first = new FakeSource();
+    const second = new FakeSource();
+    const large = add(deviceOf(1), first, 100);
+    const small = add(deviceOf(2), second, 1);
+    expect([first.isHeld, second.isHeld]).toEqual([true, true]);
+    expect(queue.bytes).toBe(101);
+    queue.decide([decision(small, 2)]);
+    expect(second.isHeld).toBe(true);
+    queue.decide([decision(large, 1)]);
+    expect([first.isHeld, second.isHeld]).toEqual([false, false]);
+    expect(queue.bytes).toBe(0);
+  });
+});
+
+it('gives every envelope a ticket of its own and keeps none', () => {
+  const { queue, submitted, add } = setUp();
+  const devices = [1, 2, 3].map(deviceOf);
+  for (let k = 0; k < 300; k++) add(devices[k % 3] as DeviceRecord, new FakeSource());
+  const tickets = submitted.map(({ ticket }) => ticket);
+  expect(new Set(tickets).size).toBe(300);
+  expect(queue.size).toBe(300);
+  queue.decide(submitted.map(({ ticket, device }) => decision(ticket, device)));
+  expect([queue.size, queue.bytes]).toEqual([0, 0]);
+});
