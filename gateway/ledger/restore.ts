@@ -34,26 +34,34 @@ export async function restoreBackup(options: {
   const lock = lockDataFolder(dataFolder);
   try {
     const movedAside = await moveAside(dataFolder);
+    // The ledger gets its name last: a restore that is interrupted is simply run again.
     const ledgerFile = join(dataFolder, 'ledger.sqlite');
+    const unfinished = `${ledgerFile}.restoring`;
+    await cp(join(backup, BACKUP_LEDGER), unfinished);
+    const { logId, roots } = startNewLog(unfinished);
+    const datasets = description.datasets.filter((root) => roots.has(root));
     await mkdir(join(dataFolder, BACKUP_DATASETS), { recursive: true, mode: 0o700 });
-    for (const root of description.datasets) {
+    for (const root of datasets) {
       const target = join(dataFolder, BACKUP_DATASETS, root);
       await cp(join(backup, BACKUP_DATASETS, root), target, { recursive: true });
       syncFolderNow(target);
     }
     syncFolderNow(join(dataFolder, BACKUP_DATASETS));
-    await cp(join(backup, BACKUP_LEDGER), ledgerFile);
-    const logId = startNewLog(ledgerFile);
+    await rename(unfinished, ledgerFile);
     syncFolderNow(dataFolder);
     writeLogHead(join(home, 'keys', 'log-head.json'), { logId, size: 0, root: '' });
-    return { logId, datasets: description.datasets.length, movedAside };
+    return { logId, datasets: datasets.length, movedAside };
   } finally {
     lock.release();
   }
 }
 
-/** @returns the new log's id in hex. */
-function startNewLog(ledgerFile: string): string {
+/**
+ * @returns the new log's id in hex, and the roots of the datasets that the ledger names. A dataset that was sealed
+ *   while the backup was made may lie in it without the ledger's copy knowing: its entries are sealed again, and
+ *   that folder would be in their way.
+ */
+function startNewLog(ledgerFile: string): { logId: string; roots: ReadonlySet<string> } {
   const db = new Database(ledgerFile);
   try {
     prepareLedger(db);
@@ -66,8 +74,12 @@ function startNewLog(ledgerFile: string): string {
          WHERE state = 'frozen'`,
       ).run();
     })();
+    const roots = db
+      .prepare('SELECT lower(hex(root)) FROM batches WHERE root IS NOT NULL')
+      .pluck()
+      .all() as string[];
     db.pragma('wal_checkpoint(TRUNCATE)');
-    return logId.toString('hex');
+    return { logId: logId.toString('hex'), roots: new Set(roots) };
   } finally {
     db.close();
   }

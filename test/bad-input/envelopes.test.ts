@@ -500,8 +500,8 @@ describe('keys', () => {
       await gateway.seal();
       const { low, high } = signatures[0] as (typeof signatures)[number];
       const entries = await allEntries();
-      expect(entries.includes(low)).toBe(true);
-      expect(entries.includes(high)).toBe(false);
+      expect(entries.includes(Buffer.from(low))).toBe(true);
+      expect(entries.includes(Buffer.from(high))).toBe(false);
       await client.end();
     },
   );

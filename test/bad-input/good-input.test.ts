@@ -117,7 +117,7 @@ it('gives the same receipt after the dataset was sealed, and after a restart', a
   await back.end();
 });
 
-it('stores an envelope of a revoked device no more, but still answers for what it stored', async () => {
+it('keeps what a device had stored when it was revoked', async () => {
   const client = await login();
   const payload = await client.device.envelope();
   await client.deliver(payload);

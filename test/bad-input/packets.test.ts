@@ -309,6 +309,34 @@ describe('a packet that is not MQTT, from a device that is logged in, ends its c
   });
 });
 
+it('closes connections beyond the limit and lets them in once there is room', async () => {
+  const smallHome = await makeHome();
+  const small = await startInProcess(smallHome, { set: ['mqtt.connectionsMax=2'] });
+  try {
+    const device = new TestDevice(small.did);
+    await small.enrol(device.did);
+    const client = await DeviceClient.open(small, device);
+    const idle = await RawClient.open(small.mqttPort);
+    const third = await RawClient.open(small.mqttPort);
+    await third.closed();
+    expect(await small.refused('OVERLOADED')).toBe(1);
+    expect(small.logged('OVERLOADED')).toHaveLength(1);
+    const { receipt } = await client.deliver(await device.envelope());
+    expect(receipt.body.outcome.kind).toBe('stored');
+    idle.cut();
+    const other = new TestDevice(small.did);
+    await small.enrol(other.did);
+    const late = await waitFor('room for another device', () =>
+      DeviceClient.open(small, other).catch(() => null),
+    );
+    await late.end();
+    await client.end();
+  } finally {
+    await small.stop();
+    await removeHome(smallHome);
+  }
+});
+
 it('stays up under random bytes from many connections', async () => {
   let seed = 7;
   const random = () => {

@@ -151,9 +151,14 @@ describe.each([...SEAL_CRASH_POINTS, ...FORGE_CRASH_POINTS])(
       const { checkpoint, ...files } = await bytesOf(join(parent, root));
       expect(checkpoint).toBeDefined();
       expect(await sealAgain(root, parent)).toEqual(files);
+      // What was there already is what is there now.
+      expect(atDeath === null).toBe(point === 'seal:frozen');
       if (atDeath !== null) expect({ checkpoint, ...files }).toMatchObject(atDeath);
 
       const proof = await proveDatasets(gateway);
+      console.log(
+        `killed at ${point}: datasets: ${proof.datasets.length}, DATs: ${proof.minted.length}`,
+      );
       for (const dataset of proof.datasets) {
         expect(dataset).toMatchObject({ verdict: 'verified', chain: 'forged' });
         expect(dataset.owner?.toLowerCase()).toBe(proof.idao.toLowerCase());

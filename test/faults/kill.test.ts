@@ -104,6 +104,7 @@ it(
     closing = devices.map((device) => () => device.close());
     const running = [...devices, raw].map((publisher) => publisher.run());
 
+    let undecided = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const killMs = random.below(KILL_WITHIN_MS);
       if (random.below(KILL_STARTING_EVERY) === 0) {
@@ -113,6 +114,7 @@ it(
         await delay(killMs);
         await gateway.kill();
       }
+      undecided += devices.reduce((sum, { unreceipted }) => sum + unreceipted, 0);
       gateway = await GatewayProcess.start(home, options);
       if (random.below(DEVICE_ANEW_EVERY) === 0) {
         await devices[random.below(devices.length)]?.startAnew();
@@ -135,7 +137,8 @@ it(
     const lost = acknowledged.filter((statement) => !stored.has(statement));
     console.log(
       `published: ${record.published.size} envelopes, receipted: ${record.receipted.size}, ` +
-        `PUBACKed without the SDK: ${record.acknowledged.size}, receipts again: ${record.repeats}\n` +
+        `PUBACKed without the SDK: ${record.acknowledged.size}, undecided at a kill: ${undecided}, ` +
+        `receipts again: ${record.repeats}\n` +
         `acked but lost: ${lost.length}, stored twice: ${frames.length - new Set(frames).size}, ` +
         `datasets: ${proof.datasets.length}, DATs: ${proof.minted.length}`,
     );

@@ -1,0 +1,149 @@
+import {
+  encodeEnvelope,
+  encodeFrame,
+  encodeStatement,
+  FRAME_FORMAT,
+  keyId,
+  LOCAL_REALM,
+  leafHash,
+  treeRoot,
+} from '@waystone/proto';
+import Database from 'better-sqlite3';
+import { type TestKey, testKeyNamed } from '../../proto/test-data/test-signer.js';
+import { GatewayKey } from '../core/gateway-key.js';
+import type { Decision, VerifiedBatch } from '../core/ports.js';
+import { ReceiptMaker } from '../core/receipt-maker.js';
+import type { Refusal } from '../core/refusal.js';
+import { type BatchLimits, BatchTable } from './batches.js';
+import { Committer } from './committer.js';
+import { Counters } from './counters.js';
+import { DeviceTable } from './devices.js';
+import { loadIdentity } from './identity.js';
+import { ledgerOperations } from './operations.js';
+import { prepareLedger } from './schema.js';
+
+export const GATEWAY = new GatewayKey(testKeyNamed('secp256k1', 'ledger gateway').privateKey);
+
+/** One verified envelope for {@link TestLedger.commit}. */
+export interface TestItem {
+  readonly device: number;
+  readonly payload: Uint8Array;
+  readonly receivedAtUs?: number;
+  readonly clockTrusted?: boolean;
+  readonly refusal?: Refusal | null;
+}
+
+/** A signed envelope of small frames, with the same bytes every time. */
+export function makeEnvelope(
+  key: TestKey,
+  place: { session: string; first: number; count?: number; stream?: number; salt?: number },
+): Uint8Array {
+  const { session, first, count = 1, stream = 1, salt = 1 } = place;
+  const frames = Array.from({ length: count }, (_, k) =>
+    encodeFrame({ salt: new Uint8Array(16).fill(salt), timeUs: first + k + 1 }),
+  );
+  const statement = encodeStatement({
+    realm: LOCAL_REALM,
+    device: keyId(key.publicKey),
+    session: Buffer.from(session, 'hex'),
+    stream,
+    format: FRAME_FORMAT,
+    timeBase: 0,
+    flags: 0,
+    firstSequence: first,
+    count,
+    minTimeUs: first + 1,
+    maxTimeUs: first + count,
+    framesRoot: treeRoot(frames.map(leafHash)),
+    previous: new Uint8Array(32),
+  });
+  return encodeEnvelope(statement, key.sign(statement), frames);
+}
+
+/** The ledger's tables on a real file, put together and committed as the ledger's thread does it. */
+export class TestLedger {
+  readonly db: Database.Database;
+  readonly devices: DeviceTable;
+  readonly batches: BatchTable;
+  readonly counters: Counters;
+  readonly committer: Committer;
+  readonly logId: Uint8Array;
+  readonly calls: ReturnType<typeof ledgerOperations>;
+  #lastTicket = 0;
+
+  constructor(file: string, limits: Partial<BatchLimits> = {}, logHeadFile = `${file}.head`) {
+    this.db = new Database(file);
+    prepareLedger(this.db);
+    this.logId = loadIdentity(this.db, { gateway: GATEWAY, logHeadFile }).logId;
+    this.devices = new DeviceTable(this.db);
+    this.batches = new BatchTable(this.db, {
+      limits: { entriesMax: 1000, bytesMax: 2 ** 30, ageSecondsMax: 600, ...limits },
+      gatewayId: GATEWAY.id,
+      logId: this.logId,
+    });
+    this.counters = new Counters(this.db);
+    this.committer = new Committer(this.db, {
+      devices: this.devices,
+      batches: this.batches,
+      counters: this.counters,
+      receiptMaker: new ReceiptMaker(GATEWAY, this.logId),
+    });
+    this.calls = ledgerOperations({
+      db: this.db,
+      devices: this.devices,
+      batches: this.batches,
+      committer: this.committer,
+      counters: this.counters,
+      logId: this.logId,
+    });
+  }
+
+  /** One commit group; `inside` runs in its transaction after the envelopes. */
+  commit(items: readonly TestItem[], inside: () => void = () => {}): Decision[] {
+    const batch = packed(items, () => ++this.#lastTicket);
+    try {
+      const judged = this.db.transaction(() => {
+        const judgements = this.committer.judge([batch]);
+        inside();
+        return judgements;
+      })();
+      return this.committer.receipts(judged);
+    } catch (error) {
+      this.batches.reload();
+      this.devices.reload();
+      this.counters.reload();
+      throw error;
+    }
+  }
+
+  /** As when the process dies: nothing that is only in memory is written. */
+  crash(): void {
+    this.db.close();
+  }
+
+  rows<T>(sql: string, ...parameters: unknown[]): T[] {
+    return this.db.prepare(sql).all(...parameters) as T[];
+  }
+}
+
+function packed(items: readonly TestItem[], nextTicket: () => number): VerifiedBatch {
+  const bytes = new Uint8Array(items.reduce((sum, { payload }) => sum + payload.length, 0));
+  let offset = 0;
+  return {
+    buffer: bytes.buffer,
+    items: items.map((item) => {
+      bytes.set(item.payload, offset);
+      const placed = {
+        ticket: nextTicket(),
+        device: item.device,
+        offset,
+        length: item.payload.length,
+        receivedAtUs: item.receivedAtUs ?? 1_800_000_000_000_000,
+        clockTrusted: item.clockTrusted ?? true,
+        refusal: item.refusal ?? null,
+      };
+      offset += item.payload.length;
+      return placed;
+    }),
+  };
+}

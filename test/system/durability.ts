@@ -1,0 +1,118 @@
+import { dirname } from 'node:path';
+import type { SystemCall } from './trace.js';
+
+/** An envelope on its way: bytes that only its row in the ledger has, and the packet id of its PUBLISH. */
+export interface TracedEnvelope {
+  readonly marker: Uint8Array;
+  readonly messageId: number;
+}
+
+const WAL = /\/ledger\.sqlite-wal$/;
+const WRITES = new Set(['write', 'writev', 'pwrite64', 'pwritev', 'sendto', 'sendmsg']);
+const SYNCS = new Set(['fdatasync', 'fsync']);
+const RENAMES = new Set(['rename', 'renameat', 'renameat2']);
+
+/** Size of the header before each page in a WAL (SQLite file format §4.1); its bytes 4 to 7 mark a commit. */
+const FRAME_HEADER_BYTES = 24;
+
+/**
+ * What is wrong with the way from each envelope to its PUBACK: its row and the commit after it must be in the
+ * WAL, and the WAL be synced, before the PUBACK is written. Empty when all is right.
+ */
+export function acknowledgementFaults(
+  calls: readonly SystemCall[],
+  envelopes: readonly TracedEnvelope[],
+): string[] {
+  const wal = calls.filter(({ name, target }) => WRITES.has(name) && WAL.test(target));
+  const syncs = calls.filter(
+    ({ name, target, result }) => SYNCS.has(name) && WAL.test(target) && result === 0,
+  );
+  const acknowledgements = readAcknowledgements(calls);
+  return envelopes.flatMap(({ marker, messageId }) => {
+    const fault = (what: string) => [`envelope ${messageId}: ${what}`];
+    const acknowledged = acknowledgements.get(messageId);
+    if (acknowledged === undefined) return fault('no PUBACK was written');
+    const at = wal.findIndex(({ strings }) =>
+      strings.some((bytes) => bytes.includes(Buffer.from(marker))),
+    );
+    if (at < 0) return fault('it was never written to the WAL');
+    // The header of its own page stands before it; that of the commit may be the same.
+    const commitAt = wal.findIndex((call, index) => index >= at - 1 && isCommitHeader(call));
+    const committed = wal[commitAt + 1];
+    if (commitAt < 0 || committed === undefined)
+      return fault('its transaction was never committed');
+    const synced = syncs.find(({ start }) => start > committed.end);
+    if (synced === undefined) return fault('the WAL was never synced after it');
+    if (synced.end >= acknowledged.start) {
+      return fault(
+        `PUBACK on line ${acknowledged.start}, before the sync that ends on line ${synced.end}`,
+      );
+    }
+    return [];
+  });
+}
+
+function isCommitHeader({ strings }: SystemCall): boolean {
+  const [bytes] = strings;
+  return bytes?.length === FRAME_HEADER_BYTES && bytes.readUInt32BE(4) !== 0;
+}
+
+/** PUBACKs (MQTT 3.1.1 §3.4: 0x40 0x02 and the packet id) by packet id, the first of each. */
+function readAcknowledgements(calls: readonly SystemCall[]): Map<number, SystemCall> {
+  const found = new Map<number, SystemCall>();
+  for (const call of calls) {
+    if (!WRITES.has(call.name) || !/^(TCP|socket):/.test(call.target)) continue;
+    const bytes = Buffer.concat(call.strings);
+    for (let at = 0; at + 4 <= bytes.length; at += 4) {
+      // Clients of this test subscribe to nothing, so PUBACKs come alone or in a row.
+      if (bytes.readUInt16BE(at) !== 0x4002) break;
+      const messageId = bytes.readUInt16BE(at + 2);
+      if (!found.has(messageId)) found.set(messageId, call);
+    }
+  }
+  return found;
+}
+
+export interface RenameReport {
+  /** Renames that were looked at, by the folder of the new name. */
+  readonly renames: readonly string[];
+  readonly faults: readonly string[];
+}
+
+/**
+ * What is wrong with renames under the given folders: the folder of each new name must be synced before
+ * anything is written that may build on it: the ledger or any file in one of the folders.
+ */
+export function renameFaults(
+  calls: readonly SystemCall[],
+  folders: readonly string[],
+): RenameReport {
+  const isWithin = (path: string) => folders.some((folder) => path.startsWith(`${folder}/`));
+  const renames: string[] = [];
+  const faults: string[] = [];
+  for (const call of calls) {
+    const path = call.strings.at(-1)?.toString() ?? '';
+    if (!RENAMES.has(call.name) || call.result !== 0 || !isWithin(path)) continue;
+    const parent = dirname(path);
+    renames.push(path);
+    const synced = calls.find(
+      ({ name, target, start, result }) =>
+        SYNCS.has(name) && target === parent && start > call.end && result === 0,
+    );
+    if (synced === undefined) {
+      faults.push(`${path}: its folder was never synced after the rename`);
+      continue;
+    }
+    const hasty = calls.find(
+      ({ name, target, start }) =>
+        WRITES.has(name) &&
+        start > call.end &&
+        start < synced.end &&
+        (WAL.test(target) || isWithin(target)),
+    );
+    if (hasty !== undefined) {
+      faults.push(`${path}: ${hasty.target} was written before the rename was durable`);
+    }
+  }
+  return { renames, faults };
+}

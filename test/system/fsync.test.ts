@@ -1,0 +1,250 @@
+import { realpathSync } from 'node:fs';
+import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import type { KeyType } from '@waystone/proto';
+import { realmOf, topicOf } from '@waystone/proto';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { GatewayStatus } from '../../gateway/core/view.js';
+import { sealAndForge } from '../faults/at-rest.js';
+import { frame, TestDevice } from '../harness/device.js';
+import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
+import { connectPacket, RawClient } from '../harness/mqtt.js';
+import { waitFor } from '../harness/wait.js';
+import { acknowledgementFaults, renameFaults, type TracedEnvelope } from './durability.js';
+import { parseTrace, type SystemCall, traceCommand } from './trace.js';
+
+/** Where the device's signature begins in an envelope: header 8, statement 200. Its first half is kept as it is. */
+const SIGNATURE_AT = 208;
+
+let home: string | undefined;
+let scratch: string | undefined;
+let gateway: GatewayProcess | undefined;
+
+afterEach(async () => {
+  await gateway?.kill();
+  gateway = undefined;
+  for (const folder of [home, scratch]) if (folder !== undefined) await removeHome(folder);
+});
+
+/** Starts a gateway under strace. @returns a function that stops it and reads its trace. */
+async function startTraced(network: 'none' | 'local'): Promise<{
+  traced: GatewayProcess;
+  home: string;
+  stop: () => Promise<SystemCall[]>;
+}> {
+  home = realpathSync(await makeHome());
+  scratch = await mkdtemp(join(tmpdir(), 'waystone-test-'));
+  const file = join(scratch, 'trace');
+  const traced = await GatewayProcess.start(home, {
+    network,
+    // Batches close only when the test asks, so nothing is stored while they are sealed.
+    set: ['batch.ageSecondsMax=3600'],
+    under: traceCommand(file),
+    // File operations through io_uring would be no system calls.
+    environment: { UV_USE_IO_URING: '0' },
+  });
+  gateway = traced;
+  const pid = traced.process.pid;
+  const stop = async (): Promise<SystemCall[]> => {
+    await traced.stop();
+    gateway = undefined;
+    const text = await waitFor('the trace to end', async () => {
+      const written = await readFile(file, 'latin1');
+      return new RegExp(`^${pid} +\\+\\+\\+ `, 'm').test(written) ? written : null;
+    });
+    return parseTrace(text);
+  };
+  return { traced, home, stop };
+}
+
+/** A device that publishes and listens to nothing, so that its socket carries PUBACKs alone. */
+class QuietClient {
+  readonly #client: RawClient;
+  readonly #device: TestDevice;
+  readonly #realm: Uint8Array;
+
+  constructor(client: RawClient, device: TestDevice, realm: Uint8Array) {
+    this.#client = client;
+    this.#device = device;
+    this.#realm = realm;
+  }
+
+  static async open(
+    to: GatewayProcess,
+    type: KeyType,
+    realm: Uint8Array = new Uint8Array(32),
+  ): Promise<QuietClient> {
+    const device = new TestDevice(to.did, type);
+    await to.enrol(device.did);
+    const client = await RawClient.open(to.mqttPort);
+    client.send(await connectPacket(device));
+    await client.next('connack', ({ returnCode }) => returnCode === 0);
+    return new QuietClient(client, device, realm);
+  }
+
+  async publish(messageId: number, frames: number): Promise<TracedEnvelope> {
+    const timeUs = (Date.now() - 10_000) * 1000;
+    const payload = await this.#device.envelope({
+      frames: Array.from({ length: frames }, () => frame({ timeUs })),
+      statement: { realm: this.#realm, minTimeUs: timeUs, maxTimeUs: timeUs },
+    });
+    const topic = topicOf(this.#device.topicId, 'up');
+    const packet = { cmd: 'publish', topic, qos: 1, retain: false, dup: false } as const;
+    this.#client.send({ ...packet, messageId, payload: Buffer.from(payload) });
+    return { messageId, marker: payload.slice(SIGNATURE_AT, SIGNATURE_AT + 32) };
+  }
+
+  async acknowledged({ messageId }: TracedEnvelope): Promise<void> {
+    await this.#client.next('puback', (packet) => packet.messageId === messageId);
+  }
+}
+
+const ALONE = 30;
+const PIPELINED = 200;
+
+it('syncs the WAL between the write of an envelope and its PUBACK, and each folder after a rename', async () => {
+  const { traced, home, stop } = await startTraced('none');
+  const clients = [
+    await QuietClient.open(traced, 'secp256k1'),
+    await QuietClient.open(traced, 'P-256'),
+    await QuietClient.open(traced, 'Ed25519'),
+  ];
+  const envelopes: TracedEnvelope[] = [];
+  const next = (at: number, frames: number) =>
+    (clients[at % clients.length] as QuietClient).publish(envelopes.length + 1, frames);
+  for (let at = 0; at < ALONE; at++) {
+    const envelope = await next(at, 1 + (at % 3) * 60);
+    envelopes.push(envelope);
+    await clients[at % clients.length]?.acknowledged(envelope);
+  }
+  await traced.seal();
+  const pipelined: [QuietClient, TracedEnvelope][] = [];
+  for (let at = 0; at < PIPELINED; at++) {
+    const envelope = await next(at, 1);
+    envelopes.push(envelope);
+    pipelined.push([clients[at % clients.length] as QuietClient, envelope]);
+  }
+  for (const [client, envelope] of pipelined) await client.acknowledged(envelope);
+  await traced.seal();
+
+  const calls = await stop();
+  expect(acknowledgementFaults(calls, envelopes)).toEqual([]);
+  const folders = [join(home, 'data', 'datasets'), join(home, 'keys')];
+  const { renames, faults } = renameFaults(calls, folders);
+  expect(faults).toEqual([]);
+  // Challengeable or not, sealed twice: four folders, four checkpoints, four heads.
+  const named = (name: RegExp) => renames.filter((path) => name.test(basename(path))).length;
+  expect([named(/^[0-9a-f]{64}$/), named(/^checkpoint$/), named(/^log-head/)]).toEqual([4, 4, 4]);
+  const syncs = calls.filter(
+    ({ name, target }) => /sync$/.test(name) && target.endsWith('-wal'),
+  ).length;
+  console.log(
+    `${envelopes.length} envelopes, ${syncs} syncs of the WAL, ${renames.length} renames: all in order`,
+  );
+});
+
+it("syncs the chain's folder after each rename, before anything builds on it", async () => {
+  const { traced, home, stop } = await startTraced('local');
+  const chainFolder = join(home, 'data', 'chain');
+  const isDumped = async () =>
+    (await readdir(chainFolder)).some((name) => /^state-\d+\.gz$/.test(name));
+  await waitFor('the chain to be set up', isDumped, 60_000);
+  const { chain } = await traced.ask<GatewayStatus>('GET', '/v1/status');
+  const client = await QuietClient.open(traced, 'secp256k1', realmOf(chain.chainId, chain.idao));
+  const envelope = await client.publish(1, 3);
+  await client.acknowledged(envelope);
+  expect(await sealAndForge(traced)).toBe(1);
+
+  const calls = await stop();
+  expect(acknowledgementFaults(calls, [envelope])).toEqual([]);
+  const folders = [join(home, 'data', 'datasets'), join(home, 'keys'), chainFolder];
+  const { renames, faults } = renameFaults(calls, folders);
+  expect(faults).toEqual([]);
+  const dumps = renames.filter((path) => /\/state-\d+\.gz$/.test(path));
+  expect(dumps.length).toBeGreaterThanOrEqual(2);
+  console.log(
+    `${renames.length} renames, ${dumps.length} of them dumps of the chain: all in order`,
+  );
+});
+
+describe('the check of a trace', () => {
+  const marker = Buffer.from('5a'.repeat(32), 'hex');
+  const envelope = { marker, messageId: 7 };
+  const hex = (bytes: Uint8Array) =>
+    [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
+  const header = (commit: number) =>
+    hex(Buffer.from(`00000002${commit.toString(16).padStart(8, '0')}${'ab'.repeat(16)}`, 'hex'));
+  const wal = '21</h/data/ledger.sqlite-wal>';
+  const write = (bytes: string, length: number) =>
+    `10 pwrite64(${wal}, "${bytes}", ${length}, 0) = ${length}`;
+  const frameOf = (commit: number, page: string) => [write(header(commit), 24), write(page, 8192)];
+  const marked = hex(Buffer.concat([Buffer.alloc(100), marker, Buffer.alloc(50)]));
+  const other = hex(Buffer.alloc(64, 1));
+  const sync = `10 fdatasync(${wal}) = 0`;
+  const puback =
+    '11 write(30<TCP:[127.0.0.1:1883->127.0.0.1:5000]>, "\\x40\\x02\\x00\\x07", 4) = 4';
+  const check = (...lines: string[]) =>
+    acknowledgementFaults(parseTrace(lines.join('\n')), [envelope]);
+
+  it('passes a sync between commit and PUBACK, also one that another thread interrupts', () => {
+    expect(check(...frameOf(0, marked), ...frameOf(9, other), sync, puback)).toEqual([]);
+    const halves = [`10 fdatasync(${wal} <unfinished ...>`, '10 <... fdatasync resumed>) = 0'];
+    const [begun = '', ended = ''] = halves;
+    expect(check(...frameOf(9, marked), begun, '12 fsync(4</x>) = 0', ended, puback)).toEqual([]);
+    const vector = puback
+      .replace('write(', 'writev(')
+      .replace(
+        /"(.*)", 4/,
+        '[{iov_base="\\x40\\x02\\x00\\x06", iov_len=4}, {iov_base="$1", iov_len=4}], 2',
+      );
+    expect(check(...frameOf(9, marked), sync, vector)).toEqual([]);
+  });
+
+  it.each([
+    ['a PUBACK before the sync', [...frameOf(9, marked), puback, sync]],
+    ['no sync', [...frameOf(9, marked), puback]],
+    ['a sync that failed', [...frameOf(9, marked), sync.replace('= 0', '= -1 EIO'), puback]],
+    ['a sync before the write', [sync, ...frameOf(9, marked), puback]],
+    ['a sync before the commit', [...frameOf(0, marked), sync, ...frameOf(9, other), puback]],
+    ['no commit', [...frameOf(0, marked), sync, puback]],
+    ['a sync of another file', [...frameOf(9, marked), sync.replace('-wal', ''), puback]],
+    [
+      'a PUBACK while the sync runs',
+      [
+        ...frameOf(9, marked),
+        `10 fdatasync(${wal} <unfinished ...>`,
+        puback,
+        '10 <... fdatasync resumed>) = 0',
+      ],
+    ],
+    ['an envelope that was not written', [...frameOf(9, other), sync, puback]],
+    ['an envelope that was not acknowledged', [...frameOf(9, marked), sync]],
+  ])('fails for %s', (_, lines) => {
+    expect(check(...lines)).toHaveLength(1);
+  });
+
+  const rename = '13 rename("/h/data/datasets/.tmp-0", "/h/data/datasets/ab") = 0';
+  const syncFolder = '13 fsync(25</h/data/datasets>) = 0';
+  const checkRenames = (...lines: string[]) =>
+    renameFaults(parseTrace(lines.join('\n')), ['/h/data/datasets', '/h/keys']);
+
+  it('passes a rename whose folder is synced before the next step', () => {
+    const report = checkRenames(rename, syncFolder, ...frameOf(9, other));
+    expect(report).toEqual({ renames: ['/h/data/datasets/ab'], faults: [] });
+    expect(checkRenames('13 rename("/h/a", "/h/b") = 0').renames).toEqual([]);
+  });
+
+  it.each([
+    ['no sync of the folder', [rename, ...frameOf(9, other)]],
+    ['a sync of the folder before the rename', [syncFolder, rename]],
+    ['a ledger that is written first', [rename, ...frameOf(9, other), syncFolder]],
+    [
+      'a checkpoint that is written first',
+      [rename, '13 write(26</h/data/datasets/ab.checkpoint.tmp>, "x", 1) = 1', syncFolder],
+    ],
+    ['a sync of another folder', [rename, '13 fsync(25</h/keys>) = 0', sync]],
+  ])('fails for a rename with %s', (_, lines) => {
+    expect(checkRenames(...lines).faults).toHaveLength(1);
+  });
+});
