@@ -24,7 +24,7 @@ import type { GatewayView } from './core/view.js';
 import { openForge } from './forge/open-forge.js';
 import { Broker } from './ingest/broker.js';
 import { writeBackup } from './ledger/backup.js';
-import { writeLogHead } from './ledger/identity.js';
+import { logHeadFile, writeLogHead } from './ledger/identity.js';
 import { Ledger } from './ledger/ledger.js';
 import { LedgerReader } from './ledger/reader.js';
 import { liveView } from './live-view.js';
@@ -71,7 +71,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
   const did = didFromKey(key.publicKey);
   const nextKeyId = new GatewayKey(keys.next.privateKey).id;
   const datasetsFolder = join(config.dataFolder, 'datasets');
-  const logHeadFile = join(config.home, 'keys', 'log-head.json');
+  const headFile = logHeadFile(config.home);
   mkdirSync(datasetsFolder, { recursive: true, mode: 0o700 });
   const startedAtUs = clock.nowUs();
   const metrics = makeMetrics();
@@ -116,7 +116,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     const ledger = await Ledger.open(
       {
         dataFolder: config.dataFolder,
-        logHeadFile,
+        logHeadFile: headFile,
         privateKey: key.exportPrivateKey(),
         limits: config.batch,
         verifiers: verifiers.ledgerPorts,
@@ -149,7 +149,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         key,
         write: datasets.calls.write,
         addCheckpoint: datasets.calls.addCheckpoint,
-        keepLogHead: (head) => writeLogHead(logHeadFile, head),
+        keepLogHead: (head) => writeLogHead(headFile, head),
         onSealed: (_batch, root, entries) => {
           metrics.datasets.inc({ step: 'sealed' });
           forge.nudge();

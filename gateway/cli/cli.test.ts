@@ -48,7 +48,11 @@ describe('waystone', () => {
       },
       restoreBackup: async (options) => {
         parts.calls.push(options);
-        return { logId: '5f'.repeat(16), datasets: 3 };
+        return { logId: '5f'.repeat(16), datasets: 3, movedAside: null };
+      },
+      startNewLedger: async (options) => {
+        parts.calls.push(options);
+        return { movedAside: null };
       },
       openChain: async () => {
         throw new Error('this test reads no chain');
@@ -231,9 +235,22 @@ describe('waystone', () => {
       environment.WAYSTONE_DATA_FOLDER = '/srv/waystone';
       const { code, value } = await json('restore', '/mnt/backup');
       expect(code).toBe(0);
-      expect(value).toEqual({ logId: '5f'.repeat(16), datasets: 3 });
+      expect(value).toEqual({ logId: '5f'.repeat(16), datasets: 3, movedAside: null });
       expect(parts.calls).toEqual([{ backup: '/mnt/backup', dataFolder: '/srv/waystone', home }]);
       expect((await run('restore', '/mnt/backup')).out).toContain('restored 3 datasets');
+    });
+
+    it('restore without a backup wants to be told so', async () => {
+      await initHome(home);
+      for (const args of [['restore'], ['restore', '/mnt/backup', '--new-log']]) {
+        expect(await run(...args)).toMatchObject({
+          code: 2,
+          err: expect.stringMatching(/^USAGE: /),
+        });
+      }
+      expect(parts.calls).toEqual([]);
+      expect((await json('restore', '--new-log')).value).toEqual({ movedAside: null });
+      expect(parts.calls).toEqual([{ dataFolder: join(home, 'data'), home }]);
     });
 
     it('verify tells a path that cannot be read from one that does not hold', async () => {

@@ -10,6 +10,9 @@ const parts: Parts = {
   async restoreBackup(options) {
     return (await import('../ledger/restore.js')).restoreBackup(options);
   },
+  async startNewLedger(options) {
+    return (await import('../ledger/restore.js')).startNewLedger(options);
+  },
   async openChain({ rpcUrl, forge }) {
     const { RpcChainReader } = await import('../forge/chain-reader.js');
     return new RpcChainReader({ url: rpcUrl, datasetForge: forge });

@@ -18,7 +18,11 @@ export interface Parts {
     backup: string;
     dataFolder: string;
     home: string;
-  }): Promise<{ logId: string; datasets: number }>;
+  }): Promise<{ logId: string; datasets: number; movedAside: string | null }>;
+  startNewLedger(options: {
+    dataFolder: string;
+    home: string;
+  }): Promise<{ movedAside: string | null }>;
   /** Reads datasets from a DatasetForge contract; close it, or its connection keeps the process alive. */
   openChain(options: { rpcUrl: string; forge: string }): Promise<ChainReader & { close(): void }>;
   runDemo(options: DemoOptions, screen: DemoScreen): Promise<RunningDemo>;

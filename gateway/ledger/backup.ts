@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { cp, mkdir, readdir, stat } from 'node:fs/promises';
+import { copyFile, mkdir, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile, syncFolderNow } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
@@ -57,9 +57,8 @@ export async function writeBackup(options: {
   let bytes = (await stat(copy)).size;
   for (const root of datasets) {
     const target = join(folder, BACKUP_DATASETS, root);
-    await cp(join(datasetsFolder, root), target, { recursive: true });
+    await copyFolder(join(datasetsFolder, root), target);
     for (const name of await readdir(target)) bytes += (await stat(join(target, name))).size;
-    syncFolderNow(target);
   }
   syncFolderNow(join(folder, BACKUP_DATASETS));
   const description: BackupDescription = {
@@ -72,6 +71,24 @@ export async function writeBackup(options: {
   };
   replaceFile(join(folder, BACKUP_FILE), `${JSON.stringify(description, null, 2)}\n`);
   return { folder, datasets: datasets.length, bytes };
+}
+
+/** Copies the files of a folder into a new one, durably. */
+export async function copyFolder(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(from)) await copySynced(join(from, name), join(to, name));
+  syncFolderNow(to);
+}
+
+/** Copies a file and fsyncs the copy; its name is durable once its folder is synced. */
+export async function copySynced(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  const handle = await open(to, 'r+');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** SHA-256 of a file in hex. */

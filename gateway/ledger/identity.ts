@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fromHex, LOG_ID_BYTES, toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import { replaceFile } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
 import type { GatewayKey } from '../core/gateway-key.js';
 
-/** The last log head that the gateway signed; kept beside its key, outside backups. */
+/** The last head of its present log that the gateway signed; kept beside its key, outside backups. */
 export interface SignedLogHead {
   readonly logId: string;
   readonly size: number;
@@ -38,7 +39,7 @@ export function loadIdentity(
   if (get('gateway_id') !== gatewayId) {
     throw new WaystoneError(
       'LEDGER_FOREIGN',
-      `the ledger belongs to gateway ${get('gateway_id')}, the key is ${gatewayId}; put the right key back, or start with an empty data folder`,
+      `the ledger belongs to gateway ${get('gateway_id')}, the key is ${gatewayId}; put the right key back, or name another data folder`,
     );
   }
   const logId = get('log_id') as string;
@@ -47,10 +48,11 @@ export function loadIdentity(
     const { size } = db
       .prepare('SELECT COUNT(*) AS size FROM log WHERE log_id = ?')
       .get(fromHex(head.logId)) as { size: number };
-    if (size < head.size) {
+    if (head.logId !== logId || size < head.size) {
       throw new WaystoneError(
         'LEDGER_ROLLED_BACK',
-        `this gateway has signed log ${head.logId} up to size ${head.size}, the ledger holds ${size}; run waystone restore, which starts a new log`,
+        `this gateway has signed log ${head.logId} up to size ${head.size}, but the ledger carries log ${logId} and holds ${size} of those; ` +
+          'is the right disk mounted? If so, run waystone restore with a backup, or with --new-log if there is none',
       );
     }
   }
@@ -67,6 +69,11 @@ export function readLogHead(file: string): SignedLogHead | null {
     throw error;
   }
   return JSON.parse(text) as SignedLogHead;
+}
+
+/** The ledger's place for it, below the gateway's home. */
+export function logHeadFile(home: string): string {
+  return join(home, 'keys', 'log-head.json');
 }
 
 /** Durable before the signature leaves the gateway. */

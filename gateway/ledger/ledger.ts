@@ -64,8 +64,9 @@ export class Ledger {
       worker.on('message', (message: LedgerMessage) => {
         if (message.decisions !== undefined) onDecisions(message.decisions);
         if (message.failed !== undefined) {
-          void worker.terminate();
-          reject(new WaystoneError(message.failed.code, message.failed.message));
+          const { code, message: what } = message.failed;
+          // The lock on the data folder goes with the thread.
+          void worker.terminate().then(() => reject(new WaystoneError(code, what)));
         }
         if (message.ready !== undefined) {
           isReady = true;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LOG_ID_BYTES } from '@waystone/proto';
 import Database from 'better-sqlite3';
@@ -10,9 +10,11 @@ import {
   BACKUP_FILE,
   BACKUP_LEDGER,
   type BackupDescription,
+  copyFolder,
+  copySynced,
   fileHash,
 } from './backup.js';
-import { writeLogHead } from './identity.js';
+import { logHeadFile, writeLogHead } from './identity.js';
 import { lockDataFolder } from './lock.js';
 import { prepareLedger } from './schema.js';
 
@@ -37,20 +39,43 @@ export async function restoreBackup(options: {
     // The ledger gets its name last: a restore that is interrupted is simply run again.
     const ledgerFile = join(dataFolder, 'ledger.sqlite');
     const unfinished = `${ledgerFile}.restoring`;
-    await cp(join(backup, BACKUP_LEDGER), unfinished);
+    await copySynced(join(backup, BACKUP_LEDGER), unfinished);
     const { logId, roots } = startNewLog(unfinished);
     const datasets = description.datasets.filter((root) => roots.has(root));
     await mkdir(join(dataFolder, BACKUP_DATASETS), { recursive: true, mode: 0o700 });
     for (const root of datasets) {
-      const target = join(dataFolder, BACKUP_DATASETS, root);
-      await cp(join(backup, BACKUP_DATASETS, root), target, { recursive: true });
-      syncFolderNow(target);
+      await copyFolder(
+        join(backup, BACKUP_DATASETS, root),
+        join(dataFolder, BACKUP_DATASETS, root),
+      );
     }
     syncFolderNow(join(dataFolder, BACKUP_DATASETS));
     await rename(unfinished, ledgerFile);
     syncFolderNow(dataFolder);
-    writeLogHead(join(home, 'keys', 'log-head.json'), { logId, size: 0, root: '' });
+    writeLogHead(logHeadFile(home), { logId, size: 0, root: '' });
     return { logId, datasets: datasets.length, movedAside };
+  } finally {
+    lock.release();
+  }
+}
+
+/**
+ * For a gateway whose data is lost and that has no backup: whatever is left is moved aside, and the next start begins
+ * an empty ledger with a new log. Devices that still hold envelopes send them again.
+ *
+ * @throws WaystoneError DATA_FOLDER_LOCKED when a gateway runs.
+ */
+export async function startNewLedger(options: {
+  readonly dataFolder: string;
+  readonly home: string;
+}): Promise<{ movedAside: string | null }> {
+  const { dataFolder, home } = options;
+  const lock = lockDataFolder(dataFolder);
+  try {
+    const movedAside = await moveAside(dataFolder);
+    await rm(logHeadFile(home), { force: true });
+    syncFolderNow(join(home, 'keys'));
+    return { movedAside };
   } finally {
     lock.release();
   }

@@ -2,7 +2,7 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { equalBytes } from '@waystone/proto';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { restoreBackup } from '../../gateway/ledger/restore.js';
+import { restoreBackup, startNewLedger } from '../../gateway/ledger/restore.js';
 import { TestDevice } from '../harness/device.js';
 import {
   GatewayProcess,
@@ -151,4 +151,35 @@ it.each([
   const restored = restoreBackup({ backup, dataFolder, home });
   await expect(restored).rejects.toMatchObject({ code: 'BACKUP_INVALID' });
   expect(await readFile(join(dataFolder, 'ledger.sqlite'))).toEqual(ledger);
+});
+
+it('stops when the data is gone, and begins a new log only when it is told to', async () => {
+  const gateway = await start();
+  const device = new TestDevice(gateway.did);
+  await gateway.enrol(device.did);
+  const client = await DeviceClient.open(gateway, device);
+  await client.deliver(await device.envelope());
+  await gateway.seal();
+  const lostLog = await logIdOf(gateway);
+  await client.end();
+  await stop(gateway);
+
+  // A disk that was not mounted looks like this.
+  await rm(dataFolder, { recursive: true });
+  await expect(start()).rejects.toMatchObject({ code: 'LEDGER_ROLLED_BACK' });
+  const { movedAside } = await startNewLedger({ dataFolder, home });
+  expect(movedAside).toContain(dataFolder);
+  expect(await logIdOf(await start())).not.toBe(lostLog);
+});
+
+it('stops a ledger of the time before a restore', async () => {
+  const gateway = await start();
+  await gateway.ask('POST', '/v1/backup', { folder: backup });
+  await stop(gateway);
+  const { movedAside } = await restoreBackup({ backup, dataFolder, home });
+  for (const name of await readdir(dataFolder)) {
+    if (name.startsWith('ledger.sqlite')) await rm(join(dataFolder, name));
+  }
+  await cp(join(movedAside ?? '', 'ledger.sqlite'), join(dataFolder, 'ledger.sqlite'));
+  await expect(start()).rejects.toMatchObject({ code: 'LEDGER_ROLLED_BACK' });
 });
