@@ -14,7 +14,7 @@ import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/logger.js';
 import { listenError } from '../core/port-holder.js';
 import type { Decision, DeviceRecord } from '../core/ports.js';
-import { EnvelopeQueue, type QueueLimits } from './envelope-queue.js';
+import { EnvelopeQueue, type EnvelopeSource, type QueueLimits } from './envelope-queue.js';
 import { GuardedSocket } from './guard.js';
 import { type CheckedHello, readHello } from './hello.js';
 import { type LoginDeps, login } from './login.js';
@@ -65,6 +65,10 @@ const RETRY_CLOSE_MS = 2_000;
 
 interface Connection {
   readonly guard: GuardedSocket;
+  /** The connection as the queue of envelopes holds it. */
+  readonly source: EnvelopeSource;
+  /** Hellos under way. */
+  hellos: number;
   device: DeviceRecord | null;
 }
 
@@ -180,7 +184,7 @@ export class Broker {
   /** Takes no more connections or envelopes, waits for what is in flight, then closes the rest. */
   async stop(graceMs = 5_000): Promise<void> {
     this.#isStopping = true;
-    for (const { guard } of this.#connections.values()) guard.hold(true);
+    for (const { guard } of this.#connections.values()) guard.hold('closing', true);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const deadline = Date.now() + graceMs;
     while (this.#queue.size > 0 && Date.now() < deadline) {
@@ -236,7 +240,8 @@ export class Broker {
       return;
     }
     const client = this.#aedes.handle(guard);
-    this.#connections.set(client, { guard, device: null });
+    const source = { hold: (isHeld: boolean) => guard.hold('envelopes', isHeld) };
+    this.#connections.set(client, { guard, source, hellos: 0, device: null });
     guard.once('close', () => this.#forget(client));
   }
 
@@ -285,9 +290,9 @@ export class Broker {
     } else if (packet.qos === 2) {
       refuse('QOS_UNSUPPORTED', 'QoS 2; publish with QoS 1');
     } else if (topic.channel === 'up') {
-      this.#takeEnvelope(client, connection.guard, device, payload, done);
+      this.#takeEnvelope(client, connection, device, payload, done);
     } else if (topic.channel === 'hello') {
-      this.#takeHello(device, payload).then((fault) => {
+      this.#takeHello(connection, device, payload).then((fault) => {
         if (fault === null) done(null);
         else refuse('HELLO_INVALID', fault);
       }, done);
@@ -298,22 +303,22 @@ export class Broker {
 
   #takeEnvelope(
     client: Client,
-    guard: GuardedSocket,
+    connection: Connection,
     device: DeviceRecord,
     payload: Uint8Array,
     done: (error?: Error | null) => void,
   ): void {
     const { clock, logger } = this.#deps;
     const arrival = { receivedAtUs: clock.nowUs(), clockTrusted: clock.isTrusted() };
-    this.#queue.add(device, payload, arrival, guard, (decision) => {
+    this.#queue.add(device, payload, arrival, connection.source, (decision) => {
       if (decision.kind === 'retry') {
         // Nothing is on disk, so there is no PUBACK: the device keeps it and comes again.
         const code = decision.retryCode ?? 'OVERLOADED';
         this.#deps.count(code);
         logger.warn({ device: device.did, code }, 'envelope not taken now');
         this.#write(client, 'receipt', decision.receipt);
-        guard.hold(true);
-        setTimeout(() => guard.destroy(), RETRY_CLOSE_MS).unref();
+        connection.guard.hold('closing', true);
+        setTimeout(() => connection.guard.destroy(), RETRY_CLOSE_MS).unref();
         return;
       }
       if (decision.refusal !== null) {
@@ -326,10 +331,21 @@ export class Broker {
     });
   }
 
-  async #takeHello(device: DeviceRecord, payload: Uint8Array): Promise<string | null> {
-    const hello = readHello(payload, device.publicKey, this.#deps.gatewayKey);
-    if ('fault' in hello) return hello.fault;
-    return this.#deps.hello(device, hello);
+  /** The client is not read while a hello of it is under way: each may ask for a thousand receipts. */
+  async #takeHello(
+    connection: Connection,
+    device: DeviceRecord,
+    payload: Uint8Array,
+  ): Promise<string | null> {
+    connection.hellos += 1;
+    connection.guard.hold('hello', true);
+    try {
+      const hello = readHello(payload, device.publicKey, this.#deps.gatewayKey);
+      return 'fault' in hello ? hello.fault : await this.#deps.hello(device, hello);
+    } finally {
+      connection.hellos -= 1;
+      if (connection.hellos === 0) connection.guard.hold('hello', false);
+    }
   }
 
   /** Says why a packet is not taken, then lets `end` close the connection. */
@@ -382,7 +398,7 @@ export class Broker {
 
   #ended(client: Client, error: Error): void {
     if (isMalformed(error) && this.#connections.has(client)) {
-      this.#note(client, 'PROTOCOL_UNSUPPORTED', error.message);
+      this.#note(client, 'PACKET_MALFORMED', error.message);
     }
     this.#deps.logger.debug({ client: client.id, error: error.message }, 'connection ended');
     this.#forget(client);

@@ -202,7 +202,7 @@ describe('hold', () => {
     const { client, guard, socket, passed } = await guarded();
     client.write(CONNECT);
     await until(() => passed().length === CONNECT.length);
-    guard.hold(true);
+    guard.hold('envelopes', true);
     const flood = Buffer.concat(Array.from({ length: 30_000 }, () => PUBLISH));
     client.write(flood);
     await until(() => client.writableLength > 0 && socket.isPaused());
@@ -210,7 +210,10 @@ describe('hold', () => {
     for (let k = 0; k < 50; k++) await turn();
     expect(socket.bytesRead - readBefore).toBeLessThan(256 * 1024);
     expect(socket.bytesRead).toBeLessThan(flood.length / 2);
-    guard.hold(false);
+    guard.hold('hello', true);
+    guard.hold('envelopes', false);
+    expect(socket.isPaused()).toBe(true);
+    guard.hold('hello', false);
     await until(() => passed().length === CONNECT.length + flood.length);
   });
 
@@ -218,10 +221,10 @@ describe('hold', () => {
     const { client, guard, passed } = await guarded();
     client.write(CONNECT);
     await until(() => passed().length === CONNECT.length);
-    guard.hold(true);
+    guard.hold('envelopes', true);
     client.end(PUBLISH);
     const closed = once(guard, 'close');
-    guard.hold(false);
+    guard.hold('envelopes', false);
     await closed;
     expect(passed().length).toBe(CONNECT.length + PUBLISH.length);
   });

@@ -18,6 +18,9 @@ export interface Violation {
 /** First byte of CONNECT: packet type 1, flags 0 (MQTT 3.1.1 §3.1.1). */
 const CONNECT = 0x10;
 
+/** Why a client is not read: envelopes or hellos of it wait for their answer, or its connection is about to end. */
+export type HoldReason = 'envelopes' | 'hello' | 'closing';
+
 /** CONNACK of MQTT 5 "unsupported protocol version", and of MQTT 3.1.1 "unacceptable protocol version". */
 const CONNACK_V5_UNSUPPORTED = Uint8Array.of(0x20, 0x03, 0x00, 0x84, 0x00);
 const CONNACK_V3_UNSUPPORTED = Uint8Array.of(0x20, 0x02, 0x00, 0x01);
@@ -34,7 +37,7 @@ export class GuardedSocket extends Duplex {
   readonly #socket: Socket;
   readonly #limits: GuardLimits;
   readonly #onViolation: (violation: Violation) => void;
-  #isHeld = false;
+  readonly #holds = new Set<HoldReason>();
   #wantsData = false;
   #isClosing = false;
   /** Bytes of the present packet's body still to come; a header is being read while it is 0. */
@@ -61,11 +64,12 @@ export class GuardedSocket extends Duplex {
     return this.#socket.remoteAddress ?? 'unknown';
   }
 
-  /** Stops (true) or resumes (false) reading from the client. */
-  hold(isHeld: boolean): void {
-    this.#isHeld = isHeld;
-    if (!isHeld && this.#wantsData) this.#socket.resume();
-    if (isHeld) this.#socket.pause();
+  /** Stops (true) or resumes (false) reading the client, for one reason; it is read while there is none. */
+  hold(reason: HoldReason, isHeld: boolean): void {
+    if (isHeld) this.#holds.add(reason);
+    else this.#holds.delete(reason);
+    if (this.#holds.size > 0) this.#socket.pause();
+    else if (this.#wantsData) this.#socket.resume();
   }
 
   /** Bytes for the client that the kernel has not taken yet. */
@@ -75,7 +79,7 @@ export class GuardedSocket extends Duplex {
 
   override _read(): void {
     this.#wantsData = true;
-    if (!this.#isHeld) this.#socket.resume();
+    if (this.#holds.size === 0) this.#socket.resume();
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {

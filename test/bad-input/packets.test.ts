@@ -302,7 +302,7 @@ describe('a packet that is not MQTT, from a device that is logged in, ends its c
   ];
   it.each(packets)('%s', async (_what, make) => {
     const client = await login();
-    await expectCounted('PROTOCOL_UNSUPPORTED', client.device.did, async () => {
+    await expectCounted('PACKET_MALFORMED', client.device.did, async () => {
       client.raw.send(make(client));
       await client.raw.closed();
     });
