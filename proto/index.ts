@@ -6,6 +6,7 @@ export * from './dataset-summary.js';
 export * from './entry.js';
 export * from './envelope.js';
 export * from './frame.js';
+export { scanFrame } from './frame-scan.js';
 export * from './frames-file.js';
 export * from './hash.js';
 export * from './jwt.js';

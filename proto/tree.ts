@@ -1,5 +1,5 @@
 import { equalBytes } from './bytes.js';
-import { HASH_BYTES, sha256 } from './hash.js';
+import { HASH_BYTES, hashInto, sha256 } from './hash.js';
 
 /**
  * Merkle trees of RFC 9162 §2.1 over SHA-256: leaf = SHA-256(0x00 ‖ data), node = SHA-256(0x01 ‖ left ‖ right).
@@ -73,8 +73,61 @@ export class MerkleTree {
 
 /** Root of the tree over `leaves` (leaf hashes, in order). @throws RangeError for an empty list. */
 export function treeRoot(leaves: readonly Uint8Array[]): Uint8Array {
-  return new MerkleTree(leaves).root;
+  requireLeaves(leaves);
+  const pairs = new PairLevel(leaves.length);
+  for (const [index, leaf] of leaves.entries()) pairs.set(index, leaf);
+  return pairs.root();
 }
+
+/** Root of the tree over the data of `leaves`, in order. @throws RangeError for an empty list. */
+export function treeRootOfData(leaves: readonly Uint8Array[]): Uint8Array {
+  requireLeaves(leaves);
+  const pairs = new PairLevel(leaves.length);
+  for (const [index, data] of leaves.entries()) pairs.set(index, leafHash(data));
+  return pairs.root();
+}
+
+/**
+ * One level of a tree that is folded up to its root in place: pairs of hashes, each behind the node prefix, so
+ * that a pair is hashed where it lies.
+ */
+class PairLevel {
+  readonly #bytes: Uint8Array;
+  #size: number;
+
+  constructor(size: number) {
+    const pairs = Math.ceil(size / 2);
+    this.#bytes = new Uint8Array(pairs * PAIR_BYTES);
+    this.#size = size;
+    for (let pair = 0; pair < pairs; pair++)
+      this.#bytes[pair * PAIR_BYTES] = NODE_PREFIX[0] as number;
+  }
+
+  set(index: number, hash: Uint8Array): void {
+    this.#bytes.set(hash, placeOf(index));
+  }
+
+  root(): Uint8Array {
+    const bytes = this.#bytes;
+    for (let size = this.#size; size > 1; size = Math.ceil(size / 2)) {
+      const pairs = Math.floor(size / 2);
+      for (let pair = 0; pair < pairs; pair++) {
+        const at = pair * PAIR_BYTES;
+        hashInto(bytes.subarray(at, at + PAIR_BYTES), bytes, placeOf(pair));
+      }
+      if (size % 2 === 1) {
+        const last = placeOf(size - 1);
+        bytes.copyWithin(placeOf(pairs), last, last + HASH_BYTES);
+      }
+    }
+    return bytes.slice(1, 1 + HASH_BYTES);
+  }
+}
+
+const PAIR_BYTES = 1 + 2 * HASH_BYTES;
+
+/** Where hash `index` of a level stands: left or right in its pair. */
+const placeOf = (index: number): number => (index >> 1) * PAIR_BYTES + 1 + (index & 1) * HASH_BYTES;
 
 /**
  * The right edge of a growing tree: enough to append leaves and to tell the root, in O(log n) memory.

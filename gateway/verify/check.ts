@@ -5,14 +5,15 @@ import {
   equalBytes,
   FRAME_FORMAT,
   frameFault,
-  leafHash,
   normaliseSignature,
   type PublicKey,
   readEnvelope,
+  scanFrame,
   TIME_BASES,
   toHex,
-  treeRoot,
+  treeRootOfData,
 } from '@waystone/proto';
+import { messageOf } from '../core/errors.js';
 import type { Refusal } from '../core/refusal.js';
 
 /** What an envelope is judged against. */
@@ -104,19 +105,16 @@ function checkFrames({ statement, frames }: Envelope): Refusal | null {
   let minTimeUs = Number.POSITIVE_INFINITY;
   let maxTimeUs = 0;
   for (const [index, bytes] of frames.entries()) {
-    let timeUs: number;
-    try {
-      const frame = decodeFrame(bytes);
-      const what = frameFault(frame);
-      if (what !== null) return { code: 'FRAME_MALFORMED', index, what };
-      timeUs = frame.timeUs ?? 0;
-    } catch (error) {
-      return { code: 'FRAME_MALFORMED', index, what: (error as Error).message };
+    let timeUs = scanFrame(bytes);
+    if (timeUs < 0) {
+      const read = readFrameTime(bytes);
+      if (typeof read === 'string') return { code: 'FRAME_MALFORMED', index, what: read };
+      timeUs = read;
     }
     minTimeUs = Math.min(minTimeUs, timeUs);
     maxTimeUs = Math.max(maxTimeUs, timeUs);
   }
-  if (!equalBytes(treeRoot(frames.map(leafHash)), statement.framesRoot)) {
+  if (!equalBytes(treeRootOfData(frames), statement.framesRoot)) {
     return { code: 'FRAMES_ROOT_MISMATCH' };
   }
   if (minTimeUs !== statement.minTimeUs) {
@@ -136,4 +134,14 @@ function checkFrames({ statement, frames }: Envelope): Refusal | null {
     };
   }
   return null;
+}
+
+/** Time of a frame that needs decoding to be judged, µs, or what is wrong with it. */
+function readFrameTime(bytes: Uint8Array): number | string {
+  try {
+    const frame = decodeFrame(bytes);
+    return frameFault(frame) ?? frame.timeUs ?? 0;
+  } catch (error) {
+    return messageOf(error);
+  }
 }
