@@ -1,9 +1,17 @@
-import { concatBytes, equalBytes, requireInteger, requireLength, UINT53_MAX } from './bytes.js';
+import {
+  concatBytes,
+  equalBytes,
+  requireInteger,
+  requireLength,
+  UINT53_MAX,
+  viewOf,
+  writeUint53,
+} from './bytes.js';
 import { LOG_ID_BYTES } from './checkpoint.js';
 import { CODES, type Code, codeFromNumber } from './codes.js';
 import { HASH_BYTES } from './hash.js';
 import { keyId, type PublicKey } from './keys.js';
-import { ByteReader, pathBytes, u8, u16, u32, u64 } from './reader.js';
+import { ByteReader, pathBytes, u8, u32, u64 } from './reader.js';
 import { SIGNATURE_BYTES, verifySignature } from './signature.js';
 import { TAGS } from './tags.js';
 import { leafHash, rootFromInclusionProof } from './tree.js';
@@ -47,8 +55,9 @@ const KINDS = ['stored', 'refused', 'retry', 'included', 'final'] as const;
 export const RECEIPT_BODY_BYTES = 184;
 
 /**
- * kind u8 (1 stored … 5 final) ‖ reserved u8 ‖ code u16 ‖ retry after seconds u32 ‖ device 32 ‖ statement 32 ‖
- * entry leaf 32 ‖ dataset root 32 ‖ token id u256 ‖ index or chain id u64 ‖ count u64.
+ * 0 kind u8 (1 stored … 5 final) ‖ 1 reserved u8 ‖ 2 code u16 ‖ 4 retry after seconds u32 ‖ 8 device 32 ‖
+ * 40 statement 32 ‖ 72 entry leaf 32 ‖ 104 dataset root 32 ‖ 136 token id u256 ‖ 168 index or chain id u64 ‖
+ * 176 count u64.
  * What a kind does not use is zero.
  *
  * @throws RangeError or TypeError naming the field, when a value does not fit.
@@ -57,30 +66,38 @@ export function encodeReceiptBody(body: ReceiptBody): Uint8Array {
   requireLength('device', body.device, HASH_BYTES);
   requireLength('statement', body.statement, HASH_BYTES);
   const { outcome } = body;
-  const zero = new Uint8Array(HASH_BYTES);
-  const refused = outcome.kind === 'refused' || outcome.kind === 'retry';
-  const located = outcome.kind === 'included' || outcome.kind === 'final';
-  const entry = outcome.kind === 'stored' || outcome.kind === 'included';
-  const place =
-    outcome.kind === 'included' ? outcome.index : outcome.kind === 'final' ? outcome.chainId : 0;
-  const count = outcome.kind === 'included' ? outcome.count : 0;
-  const afterSeconds = outcome.kind === 'retry' ? outcome.afterSeconds : 0;
-  requireInteger(outcome.kind === 'final' ? 'chainId' : 'index', place, 0, UINT53_MAX);
-  requireInteger('count', count, 0, UINT53_MAX);
-  requireInteger('afterSeconds', afterSeconds, 0, 0xffffffff);
-  return concatBytes(
-    u8(KINDS.indexOf(outcome.kind) + 1),
-    u8(0),
-    u16(refused ? CODES[outcome.code] : 0),
-    u32(afterSeconds),
-    body.device,
-    body.statement,
-    entry ? outcome.entryLeaf : zero,
-    located ? outcome.root : zero,
-    outcome.kind === 'final' ? u256(outcome.tokenId) : zero,
-    u64(place),
-    u64(count),
-  );
+  const bytes = new Uint8Array(RECEIPT_BODY_BYTES);
+  const view = viewOf(bytes);
+  bytes[0] = KINDS.indexOf(outcome.kind) + 1;
+  bytes.set(body.device, 8);
+  bytes.set(body.statement, 40);
+  if (outcome.kind === 'refused' || outcome.kind === 'retry') {
+    view.setUint16(2, CODES[outcome.code]);
+  }
+  if (outcome.kind === 'retry') {
+    requireInteger('afterSeconds', outcome.afterSeconds, 0, 0xffffffff);
+    view.setUint32(4, outcome.afterSeconds);
+  }
+  if (outcome.kind === 'stored' || outcome.kind === 'included') {
+    requireLength('entryLeaf', outcome.entryLeaf, HASH_BYTES);
+    bytes.set(outcome.entryLeaf, 72);
+  }
+  if (outcome.kind === 'included' || outcome.kind === 'final') {
+    requireLength('root', outcome.root, HASH_BYTES);
+    bytes.set(outcome.root, 104);
+  }
+  if (outcome.kind === 'included') {
+    requireInteger('index', outcome.index, 0, UINT53_MAX);
+    requireInteger('count', outcome.count, 0, UINT53_MAX);
+    writeUint53(view, 168, outcome.index);
+    writeUint53(view, 176, outcome.count);
+  }
+  if (outcome.kind === 'final') {
+    requireInteger('chainId', outcome.chainId, 0, UINT53_MAX);
+    bytes.set(u256(outcome.tokenId), 136);
+    writeUint53(view, 168, outcome.chainId);
+  }
+  return bytes;
 }
 
 /** @throws RangeError when `bytes` is no receipt body. */

@@ -14,6 +14,13 @@ export interface ReceiptTree {
   readonly leaves: readonly Uint8Array[];
 }
 
+/** A receipt tree with what its receipts have in common. */
+export interface SignedTree {
+  readonly tree: MerkleTree;
+  readonly headBytes: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
 /** Makes receipts: one signature for a whole tree of answers. Equal leaves give equal receipts, always. */
 export class ReceiptMaker {
   readonly #key: GatewayKey;
@@ -32,39 +39,33 @@ export class ReceiptMaker {
   ): Uint8Array[] {
     if (bodies.length === 0) return [];
     const encoded = bodies.map(encodeReceiptBody);
-    const signed = this.#sign(new MerkleTree(encoded.map(leafHash)), this.logId);
+    const signed = this.sign({ logId: this.logId, leaves: encoded.map(leafHash) });
     return encoded.map((bodyBytes, index) =>
-      encodeReceipt({
-        ...signed.head,
-        bodyBytes,
-        index,
-        path: signed.tree.inclusionProof(index),
-        entryPath: entryPaths?.[index] ?? [],
-      }),
+      this.receipt(signed, index, bodyBytes, entryPaths?.[index]),
     );
   }
 
-  /** The receipt of one leaf of a tree that was answered before, as it was given then. */
-  fromTree({ leaves, logId }: ReceiptTree, index: number, body: ReceiptBody): Uint8Array {
-    const signed = this.#sign(new MerkleTree(leaves), logId);
-    return encodeReceipt({
-      ...signed.head,
-      bodyBytes: encodeReceiptBody(body),
-      index,
-      path: signed.tree.inclusionProof(index),
-    });
-  }
-
-  #sign(
-    tree: MerkleTree,
-    logId: Uint8Array,
-  ): { tree: MerkleTree; head: { headBytes: Uint8Array; signature: Uint8Array } } {
+  /** Signs a tree of answers; the same bytes for the same leaves. */
+  sign({ leaves, logId }: ReceiptTree): SignedTree {
+    const tree = new MerkleTree(leaves);
     const headBytes = encodeReceiptHead({
       gateway: this.#key.id,
       logId,
       size: tree.size,
       root: tree.root,
     });
-    return { tree, head: { headBytes, signature: this.#key.sign(headBytes) } };
+    return { tree, headBytes, signature: this.#key.sign(headBytes) };
+  }
+
+  /** The receipt of one leaf. */
+  receipt(
+    signed: SignedTree,
+    index: number,
+    bodyBytes: Uint8Array,
+    entryPath: readonly Uint8Array[] = [],
+  ): Uint8Array {
+    const { headBytes, signature, tree } = signed;
+    const path = tree.inclusionProof(index);
+    return encodeReceipt({ headBytes, signature, bodyBytes, index, path, entryPath });
   }
 }

@@ -16,7 +16,7 @@ import {
 } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import type { Decision, VerifiedBatch } from '../core/ports.js';
-import type { ReceiptMaker, ReceiptTree } from '../core/receipt-maker.js';
+import type { ReceiptMaker, SignedTree } from '../core/receipt-maker.js';
 import { describeRefusal, type Refusal } from '../core/refusal.js';
 import type { BatchTable, OpenBatch } from './batches.js';
 import type { Counters } from './counters.js';
@@ -24,6 +24,9 @@ import type { DeviceTable } from './devices.js';
 
 /** Refusal rows kept per device and day (UTC); beyond that refusals are only counted. */
 export const REFUSAL_ROWS_PER_DEVICE_DAY_MAX = 1000;
+
+/** Receipt trees of earlier groups kept in memory; a tree has a few thousand leaves at most. */
+const TREES_KEPT = 8;
 
 const DAY_US = 86_400_000_000;
 const STATEMENT_AT = 8;
@@ -45,7 +48,9 @@ interface Judged {
   readonly item: VerifiedItem;
   readonly kind: 'stored' | 'duplicate' | 'refused';
   readonly frames: number;
-  readonly body: ReceiptBody;
+  /** The encoded answer, and its leaf hash in the group's receipt tree. */
+  readonly body: Uint8Array;
+  readonly leaf: Uint8Array;
   readonly refusal: Refusal | null;
   /** Where a duplicate's first answer lies. */
   readonly before: { group: number; index: number } | null;
@@ -62,6 +67,9 @@ export class Committer {
   readonly #counters: Counters;
   readonly #receiptMaker: ReceiptMaker;
   readonly #refusalRows = new Map<string, number>();
+  readonly #trees = new Map<number, SignedTree>();
+  /** Rises while the process lives, so that a kept tree is never taken for another group's. */
+  #nextGroup = 1;
   readonly #findOverlap: Database.Statement;
   readonly #insertStatement: Database.Statement;
   readonly #insertRefusal: Database.Statement;
@@ -95,13 +103,22 @@ export class Committer {
     );
     this.#insertGroup = db.prepare('INSERT INTO groups (id, log_id, leaves) VALUES (?, ?, ?)');
     this.#getGroup = db.prepare('SELECT log_id, leaves FROM groups WHERE id = ?');
+    this.reload();
+  }
+
+  /** Forgets what a transaction that was undone may have left in memory. */
+  reload(): void {
+    this.#trees.clear();
+    this.#refusalRows.clear();
+    this.#nextGroup = this.#db
+      .prepare('SELECT COALESCE(MAX(id) + 1, 1) FROM groups')
+      .pluck()
+      .get() as number;
   }
 
   /** Writes a group. Throws only when the database does; then nothing of it is on disk. */
   judge(batches: readonly VerifiedBatch[]): Judged[] {
-    const { next: group } = this.#db
-      .prepare('SELECT COALESCE(MAX(id) + 1, 1) AS next FROM groups')
-      .get() as { next: number };
+    const group = this.#nextGroup++;
     const judged: Judged[] = [];
     const leaves: Uint8Array[] = [];
     const grown = new Set<OpenBatch>();
@@ -117,7 +134,7 @@ export class Committer {
         // Within the transaction, so that counters written later in it do not mark more than they count.
         this.#count(answer);
         if (answer.kind === 'stored') stored = true;
-        if (answer.kind !== 'duplicate') leaves.push(leafHash(encodeReceiptBody(answer.body)));
+        if (answer.kind !== 'duplicate') leaves.push(answer.leaf);
       }
     }
     this.#batches.writeCounts(grown);
@@ -128,11 +145,17 @@ export class Committer {
 
   /** The answers to a group that is on disk. */
   receipts(judged: readonly Judged[]): Decision[] {
-    const fresh = judged.filter((answer) => answer.kind !== 'duplicate');
-    const freshReceipts = this.#receiptMaker.forBodies(fresh.map((answer) => answer.body));
-    const receiptOf = new Map(fresh.map((answer, at) => [answer, freshReceipts[at]]));
+    const leaves = judged.filter(({ kind }) => kind !== 'duplicate').map(({ leaf }) => leaf);
+    const signed =
+      leaves.length === 0
+        ? null
+        : this.#receiptMaker.sign({ logId: this.#receiptMaker.logId, leaves });
+    let index = 0;
     return judged.map((answer) => {
-      const receipt = receiptOf.get(answer) ?? this.#repeat(answer);
+      const receipt =
+        answer.kind === 'duplicate' || signed === null
+          ? this.#repeat(answer)
+          : this.#receiptMaker.receipt(signed, index++, answer.body);
       return {
         ticket: answer.item.ticket,
         device: answer.item.device,
@@ -155,7 +178,7 @@ export class Committer {
       statement: row.hash,
       outcome: { kind: 'stored', entryLeaf: row.entry_leaf },
     };
-    return this.#receiptMaker.fromTree(this.#tree(row.grp), row.grp_index, body);
+    return this.#receiptMaker.receipt(this.#tree(row.grp), row.grp_index, encodeReceiptBody(body));
   }
 
   #store(
@@ -232,7 +255,14 @@ export class Committer {
       statement: hash,
       outcome: { kind: 'stored', entryLeaf },
     };
-    return { item, kind: 'stored', frames: statement.count, body, refusal: null, before: null };
+    return {
+      item,
+      kind: 'stored',
+      frames: statement.count,
+      ...answerOf(body),
+      refusal: null,
+      before: null,
+    };
   }
 
   #duplicate(
@@ -251,7 +281,7 @@ export class Committer {
       item,
       kind: 'duplicate',
       frames: statement.count,
-      body,
+      ...answerOf(body),
       refusal: null,
       before,
     };
@@ -270,23 +300,28 @@ export class Committer {
       statement,
       outcome: { kind: 'refused', code: refusal.code },
     };
-    return { item, kind: 'refused', frames: 0, body, refusal, before: null };
+    return { item, kind: 'refused', frames: 0, ...answerOf(body), refusal, before: null };
   }
 
   /** A duplicate of this same group finds its group in the table too: it is on disk by now. */
   #repeat(answer: Judged): Uint8Array {
     if (answer.before === null) throw new Error('only a duplicate has an earlier answer');
     const { group, index } = answer.before;
-    return this.#receiptMaker.fromTree(this.#tree(group), index, answer.body);
+    return this.#receiptMaker.receipt(this.#tree(group), index, answer.body);
   }
 
-  /** The receipt tree of a group that is on disk. */
-  #tree(group: number): ReceiptTree {
+  /** The receipt tree of a group that is on disk; the last few are kept, since duplicates come in runs. */
+  #tree(group: number): SignedTree {
+    const known = this.#trees.get(group);
+    if (known !== undefined) return known;
     const row = this.#getGroup.get(group) as { log_id: Buffer; leaves: Buffer };
     const leaves = Array.from({ length: row.leaves.length / 32 }, (_, at) =>
       row.leaves.subarray(at * 32, at * 32 + 32),
     );
-    return { logId: row.log_id, leaves };
+    const signed = this.#receiptMaker.sign({ logId: row.log_id, leaves });
+    if (this.#trees.size >= TREES_KEPT) this.#trees.delete(this.#trees.keys().next().value ?? 0);
+    this.#trees.set(group, signed);
+    return signed;
   }
 
   #count(answer: Judged): void {
@@ -313,4 +348,10 @@ export class Committer {
     this.#refusalRows.set(name, may ? kept + 1 : kept);
     return may;
   }
+}
+
+/** A receipt body's bytes and leaf hash. */
+function answerOf(body: ReceiptBody): { body: Uint8Array; leaf: Uint8Array } {
+  const bytes = encodeReceiptBody(body);
+  return { body: bytes, leaf: leafHash(bytes) };
 }

@@ -1,5 +1,6 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { WaystoneError } from '../core/errors.js';
+import { type PackedDecisions, unpackDecisions } from '../core/packed.js';
 import type { Decision } from '../core/ports.js';
 import { connectCalls, type Remote } from '../core/rpc.js';
 import { startThread } from '../core/thread-file.js';
@@ -26,7 +27,7 @@ type Control = {
 interface LedgerMessage {
   readonly ready?: true;
   readonly failed?: { readonly code: string; readonly message: string };
-  readonly decisions?: Decision[];
+  readonly decisions?: PackedDecisions;
 }
 
 /** The ledger as the main thread sees it. */
@@ -62,7 +63,7 @@ export class Ledger {
       let isReady = false;
       worker.on('error', (error) => (isReady ? onFatal(error as Error) : reject(error)));
       worker.on('message', (message: LedgerMessage) => {
-        if (message.decisions !== undefined) onDecisions(message.decisions);
+        if (message.decisions !== undefined) onDecisions(unpackDecisions(message.decisions));
         if (message.failed !== undefined) {
           const { code, message: what } = message.failed;
           // The lock on the data folder goes with the thread.

@@ -112,6 +112,7 @@ export class TestLedger {
       this.batches.reload();
       this.devices.reload();
       this.counters.reload();
+      this.committer.reload();
       throw error;
     }
   }

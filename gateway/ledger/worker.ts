@@ -8,6 +8,7 @@ import {
 import { type ReceiptBody, sha256, statementBytesOf, statementHash } from '@waystone/proto';
 import Database from 'better-sqlite3';
 import { GatewayKey } from '../core/gateway-key.js';
+import { type PackedBatch, packDecisions, unpackBatch } from '../core/packed.js';
 import type { Decision, VerifiedBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import { type Call, isCall } from '../core/rpc.js';
@@ -72,7 +73,7 @@ function main(): void {
     isScheduled = false;
     for (const verifier of data.verifiers) {
       for (let next = receiveMessageOnPort(verifier); next; next = receiveMessageOnPort(verifier)) {
-        verified.push(next.message as VerifiedBatch);
+        verified.push(unpackBatch(next.message as PackedBatch));
       }
     }
     const group = verified;
@@ -92,7 +93,7 @@ function main(): void {
       })();
       // On disk from here on.
       const decisions = committer.receipts(judged);
-      if (decisions.length > 0) port.postMessage({ decisions });
+      if (decisions.length > 0) answer(decisions);
       for (const answer of answers) port.postMessage(answer);
     } catch (error) {
       // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
@@ -100,12 +101,18 @@ function main(): void {
       batches.reload();
       devices.reload();
       counters.reload();
-      port.postMessage({ decisions: group.flatMap(refuseForNow) });
+      committer.reload();
+      answer(group.flatMap(refuseForNow));
       for (const call of asked) {
         const message = 'the disk is full; free space and try again';
         port.postMessage({ answer: call.call, error: { code: 'DISK_FULL', message } });
       }
     }
+  };
+
+  const answer = (decided: readonly Decision[]): void => {
+    const decisions = packDecisions(decided);
+    port.postMessage({ decisions }, [decisions.numbers.buffer, decisions.receipts.buffer]);
   };
 
   const run = (call: Call): object => {
@@ -143,8 +150,8 @@ function main(): void {
     });
 
   for (const verifier of data.verifiers) {
-    verifier.on('message', (message: VerifiedBatch) => {
-      verified.push(message);
+    verifier.on('message', (message: PackedBatch) => {
+      verified.push(unpackBatch(message));
       schedule();
     });
   }

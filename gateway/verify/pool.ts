@@ -1,4 +1,5 @@
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
+import { type PackedBatch, packBatch, transferOf } from '../core/packed.js';
 import type { DeviceRecord, EnvelopeBatch, EnvelopeItem } from '../core/ports.js';
 import { startThread } from '../core/thread-file.js';
 
@@ -9,7 +10,7 @@ export interface VerifierData {
   readonly ledger: MessagePort;
 }
 
-export type VerifierMessage = { device: DeviceRecord } | { batch: EnvelopeBatch };
+export type VerifierMessage = { device: DeviceRecord } | { batch: PackedBatch };
 
 /** Batches that a verifier may have in hand; what waits meanwhile makes the next one larger. */
 const BATCHES_OUT_MAX = 3;
@@ -104,8 +105,8 @@ export class VerifierPool {
       for (const { item } of taken) this.#ticketBatch.set(item.ticket, name);
       this.#batchOf.set(name, { verifier, left: taken.length });
       verifier.batchesOut += 1;
-      const batch = pack(taken);
-      verifier.worker.postMessage({ batch } satisfies VerifierMessage, [batch.buffer]);
+      const batch = packBatch(gather(taken));
+      verifier.worker.postMessage({ batch } satisfies VerifierMessage, transferOf(batch));
     }
   }
 }
@@ -123,7 +124,8 @@ function takeBatch(waiting: Waiting[]): Waiting[] {
   return waiting.splice(0, count);
 }
 
-function pack(taken: readonly Waiting[]): EnvelopeBatch {
+/** Copies the payloads into one buffer. */
+function gather(taken: readonly Waiting[]): EnvelopeBatch {
   const size = taken.reduce((sum, { payload }) => sum + payload.length, 0);
   const bytes = new Uint8Array(size);
   let offset = 0;

@@ -1,5 +1,6 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { ENVELOPE_HEADER_BYTES, SIGNATURE_BYTES } from '@waystone/proto';
+import { type PackedBatch, packBatch, transferOf, unpackBatch } from '../core/packed.js';
 import type { DeviceRecord, EnvelopeBatch, VerifiedBatch } from '../core/ports.js';
 import { checkEnvelope } from './check.js';
 import { verifyNative } from './native-signature.js';
@@ -12,8 +13,8 @@ const devices = new Map<number, DeviceRecord>();
 (parentPort as MessagePort).on('message', (message: VerifierMessage) => {
   if ('device' in message) devices.set(message.device.id, message.device);
   else {
-    const verified = judge(message.batch);
-    ledger.postMessage(verified, [verified.buffer]);
+    const verified = packBatch(judge(unpackBatch(message.batch)));
+    ledger.postMessage(verified satisfies PackedBatch, transferOf(verified));
   }
 });
 

@@ -1,0 +1,119 @@
+import type { Code } from '@waystone/proto';
+import type { Decision, EnvelopeBatch, EnvelopeItem, VerifiedBatch } from './ports.js';
+import type { Refusal } from './refusal.js';
+
+/**
+ * How batches go from thread to thread: numbers in one typed array and bytes in one buffer, both handed over
+ * rather than copied. An object for each envelope would cost more to clone than its row costs to write.
+ */
+
+/** An {@link EnvelopeBatch} or {@link VerifiedBatch} under way. */
+export interface PackedBatch {
+  readonly buffer: ArrayBuffer;
+  /** Six numbers for each envelope: ticket, device, offset, length, receive time, clock trusted. */
+  readonly items: Float64Array<ArrayBuffer>;
+  /** Refusals by place in the batch; most batches have none. */
+  readonly refusals: readonly (readonly [number, Refusal])[];
+}
+
+const ITEM_NUMBERS = 6;
+
+export function packBatch(batch: EnvelopeBatch | VerifiedBatch): PackedBatch {
+  const items = new Float64Array(batch.items.length * ITEM_NUMBERS);
+  const refusals: [number, Refusal][] = [];
+  let at = 0;
+  for (const item of batch.items) {
+    if ('refusal' in item && item.refusal !== null) {
+      refusals.push([at / ITEM_NUMBERS, item.refusal as Refusal]);
+    }
+    items[at] = item.ticket;
+    items[at + 1] = item.device;
+    items[at + 2] = item.offset;
+    items[at + 3] = item.length;
+    items[at + 4] = item.receivedAtUs;
+    items[at + 5] = item.clockTrusted ? 1 : 0;
+    at += ITEM_NUMBERS;
+  }
+  return { buffer: batch.buffer, items, refusals };
+}
+
+export function unpackBatch(packed: PackedBatch): VerifiedBatch {
+  const { buffer, items: numbers } = packed;
+  const refusals = new Map(packed.refusals);
+  const items: (EnvelopeItem & { refusal: Refusal | null })[] = [];
+  for (let at = 0; at < numbers.length; at += ITEM_NUMBERS) {
+    items.push({
+      ticket: numbers[at] as number,
+      device: numbers[at + 1] as number,
+      offset: numbers[at + 2] as number,
+      length: numbers[at + 3] as number,
+      receivedAtUs: numbers[at + 4] as number,
+      clockTrusted: numbers[at + 5] === 1,
+      refusal: refusals.get(at / ITEM_NUMBERS) ?? null,
+    });
+  }
+  return { buffer, items };
+}
+
+/** What to hand over with a packed batch. */
+export function transferOf(packed: PackedBatch): ArrayBuffer[] {
+  return [packed.buffer, packed.items.buffer];
+}
+
+/** {@link Decision}s under way. */
+export interface PackedDecisions {
+  /** Five numbers for each: ticket, device, kind, frames, bytes of its receipt. */
+  readonly numbers: Float64Array<ArrayBuffer>;
+  /** The receipts, one after the other. */
+  readonly receipts: Uint8Array<ArrayBuffer>;
+  /** What is refused or to be tried again, by place. */
+  readonly others: readonly (readonly [number, Refusal | null, Code | null])[];
+}
+
+const DECISION_NUMBERS = 5;
+const KINDS = ['stored', 'duplicate', 'refused', 'retry'] as const;
+
+export function packDecisions(decisions: readonly Decision[]): PackedDecisions {
+  const numbers = new Float64Array(decisions.length * DECISION_NUMBERS);
+  const size = decisions.reduce((sum, { receipt }) => sum + receipt.length, 0);
+  const receipts = new Uint8Array(size);
+  const others: [number, Refusal | null, Code | null][] = [];
+  let at = 0;
+  let offset = 0;
+  for (const decision of decisions) {
+    if (decision.refusal !== null || decision.retryCode !== null) {
+      others.push([at / DECISION_NUMBERS, decision.refusal, decision.retryCode]);
+    }
+    numbers[at] = decision.ticket;
+    numbers[at + 1] = decision.device;
+    numbers[at + 2] = KINDS.indexOf(decision.kind);
+    numbers[at + 3] = decision.frames;
+    numbers[at + 4] = decision.receipt.length;
+    receipts.set(decision.receipt, offset);
+    offset += decision.receipt.length;
+    at += DECISION_NUMBERS;
+  }
+  return { numbers, receipts, others };
+}
+
+export function unpackDecisions(packed: PackedDecisions): Decision[] {
+  const { numbers, receipts } = packed;
+  const others = new Map(packed.others.map(([place, ...what]) => [place, what]));
+  const decisions: Decision[] = [];
+  let offset = 0;
+  for (let at = 0; at < numbers.length; at += DECISION_NUMBERS) {
+    const [refusal, retryCode] = others.get(at / DECISION_NUMBERS) ?? [null, null];
+    const end = offset + (numbers[at + 4] as number);
+    decisions.push({
+      ticket: numbers[at] as number,
+      device: numbers[at + 1] as number,
+      kind: KINDS[numbers[at + 2] as number] as Decision['kind'],
+      frames: numbers[at + 3] as number,
+      receipt: receipts.subarray(offset, end),
+      refusal,
+      retryCode,
+    });
+    offset = end;
+  }
+  return decisions;
+}
