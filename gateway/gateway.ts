@@ -23,6 +23,7 @@ import { ReceiptMaker } from './core/receipt-maker.js';
 import type { GatewayView } from './core/view.js';
 import { openForge } from './forge/open-forge.js';
 import { Broker } from './ingest/broker.js';
+import { LoginThread } from './ingest/login-thread.js';
 import { writeBackup } from './ledger/backup.js';
 import { logHeadFile, writeLogHead } from './ledger/identity.js';
 import { Ledger } from './ledger/ledger.js';
@@ -191,6 +192,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       gateway: did,
       nextKeyHash: nextKeyId,
     }).finish();
+    const logins = new LoginThread({ did, publicKey: key.publicKey }, onFatal);
+    stops.push(() => logins.stop());
     const broker = await Broker.start(
       {
         ...config.mqtt,
@@ -199,9 +202,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       {
         logger,
         clock,
-        gatewayKey: key.publicKey,
         login: {
-          gatewayDid: did,
+          checks: logins.calls,
           find: (name) => devices.get(name),
           enter: (device, session, counter) =>
             ledger.calls.enter(device, session, counter, clock.nowUs()),
