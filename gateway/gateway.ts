@@ -214,7 +214,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
           const { session, counter, queuedSessions } = hello;
           const now = clock.nowUs();
           const fault = await ledger.calls.hello(device.id, session, counter, queuedSessions, now);
-          if (fault !== null) return fault;
+          if (fault !== null || hello.wantedReceipts.length === 0) return fault;
           const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
           void receipts.owed(device, owed);
           return null;

@@ -67,7 +67,7 @@ const DRAIN_TIMEOUT_MS = 10_000;
  * commit group with no more of them than this, and envelopes are acknowledged in between.
  */
 const LOGINS_MAX = 32;
-const HELLOS_MAX = 8;
+const HELLOS_MAX = 32;
 
 /** How long a client that was told to retry stays connected, unread. */
 const RETRY_CLOSE_MS = 2_000;
