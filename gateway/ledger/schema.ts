@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
+import { RELAYS_DDL } from './relays.js';
 
 /**
  * The ledger's tables. Ids are small integers; hashes, keys and envelopes are blobs; times are µs UTC.
@@ -107,6 +108,7 @@ CREATE TABLE log (
   PRIMARY KEY (log_id, log_index)
 ) WITHOUT ROWID;
 ${FORGE_JOURNAL_DDL}`,
+  RELAYS_DDL,
 ];
 
 /** Envelopes that one batch can hold by the layout of `envelopes.id`. */
