@@ -73,6 +73,9 @@ describe('HTTP API', () => {
       'GET /v1/devices',
       'POST /v1/devices',
       `DELETE /v1/devices/${DID}`,
+      'GET /v1/relays',
+      'POST /v1/relays',
+      'DELETE /v1/relays/depot',
       'GET /v1/batches',
       'POST /v1/batches/seal',
       'GET /v1/batches/1',
@@ -199,6 +202,35 @@ describe('HTTP API', () => {
         await ask(`/v1/devices/${DID.slice('did:key:'.length)}`, { method: 'DELETE' }),
         404,
         'DEVICE_UNKNOWN',
+      );
+    });
+
+    it('adds a relay once, tells its secret then and never again, and removes it', async () => {
+      await post('/v1/devices', { did: DID });
+      const created = await post('/v1/relays', { name: 'depot-7', devices: [DID] });
+      expect(created.status).toBe(201);
+      const relay = { name: 'depot-7', did: null, devices: [DID], addedAtUs: NOW_US };
+      expect(await created.json()).toEqual({
+        ...relay,
+        connected: false,
+        secret: expect.stringMatching(/^.{43}$/),
+      });
+      await expectError(
+        await post('/v1/relays', { name: 'depot-7', devices: 'all' }),
+        409,
+        'RELAY_EXISTS',
+      );
+      const second = await post('/v1/relays', { name: 'box', did: DID, devices: 'all' });
+      expect(await second.json()).toMatchObject({ did: DID, devices: null, secret: null });
+      const { relays } = (await (await ask('/v1/relays')).json()) as { relays: object[] };
+      expect(relays).toHaveLength(2);
+      expect(JSON.stringify(relays)).not.toContain('secret');
+      const removed = await ask('/v1/relays/depot-7', { method: 'DELETE' });
+      expect(await removed.json()).toMatchObject(relay);
+      await expectError(
+        await ask('/v1/relays/depot-7', { method: 'DELETE' }),
+        404,
+        'RELAY_UNKNOWN',
       );
     });
 
@@ -377,6 +409,23 @@ describe('HTTP API', () => {
     ])('the body %j is 400', async (body, code, message) => {
       expect(await expectError(await post('/v1/devices', body), 400, code)).toContain(message);
       expect(view.deviceRows.size).toBe(0);
+    });
+
+    it.each([
+      [{ devices: 'all' }, 'PARAMETER_INVALID', 'relay must be a name'],
+      [{ name: 'Depot', devices: 'all' }, 'PARAMETER_INVALID', 'a-z'],
+      [{ name: 'a/b', devices: 'all' }, 'PARAMETER_INVALID', 'a-z'],
+      [{ name: 'x'.repeat(33), devices: 'all' }, 'PARAMETER_INVALID', '32'],
+      [{ name: 'depot' }, 'PARAMETER_INVALID', '"all" or a list'],
+      [{ name: 'depot', devices: [] }, 'PARAMETER_INVALID', '"all" or a list'],
+      [{ name: 'depot', devices: 'some' }, 'PARAMETER_INVALID', '"all" or a list'],
+      [{ name: 'depot', devices: ['x'] }, 'DID_INVALID', 'did:key'],
+      [{ name: 'depot', devices: Array(1001).fill('x') }, 'PARAMETER_INVALID', '1000'],
+      [{ name: 'depot', devices: 'all', did: 'x' }, 'DID_INVALID', 'did:key'],
+      [{ name: 'depot', devices: 'all', secret: 'x' }, 'BODY_INVALID', '"secret"'],
+    ])('the relay %j is 400', async (body, code, message) => {
+      expect(await expectError(await post('/v1/relays', body), 400, code)).toContain(message);
+      expect(view.relayRows.size).toBe(0);
     });
 
     it.each([undefined, '', 'relative', '../x', '/a\u0000b', 7])(

@@ -119,6 +119,10 @@ describe('waystone', () => {
       'devices list',
       'devices add',
       'devices revoke',
+      'relays',
+      'relays list',
+      'relays add',
+      'relays remove',
       'batches',
       'batches list',
       'batches show',
@@ -317,6 +321,37 @@ describe('waystone', () => {
       const { value } = await json('status');
       expect(value).toMatchObject(view.statusRow);
       expect(value.newestBatches.map((batch: { id: number }) => batch.id)).toEqual([7, 6, 5, 4, 3]);
+    });
+
+    it('relays add shows the secret once, list never, and remove takes it away', async () => {
+      const view = await runningGateway();
+      await view.enrol(DID, '');
+      expect((await run('relays', 'list')).out).toContain('there is no relay');
+      const added = await run('relays', 'add', 'depot-7', '--devices', ` ${DID}, ${DID}`);
+      expect(added).toMatchObject({ code: 0, err: '' });
+      expect(added.out).toMatch(/^user name {2}depot-7\npassword {3}s{43}$/m);
+      const box = await run('relays', 'add', 'box', '--all-devices', '--did', DID);
+      expect(box.out).toContain(`it logs in as ${DID}`);
+      expect(box.out).not.toContain('password');
+      const { out } = await run('relays', 'list');
+      expect(out).toMatch(/^depot-7 +2 devices +with a secret +away +0 s ago$/m);
+      expect(out).toMatch(/^box +every device +as did:key:\S+ +away +0 s ago$/m);
+      expect(out).not.toContain('sss');
+      expect((await run('relays', 'remove', 'depot-7')).out).toBe('removed depot-7\n');
+      expect([...view.relayRows.keys()]).toEqual(['box']);
+      expect((await run('relays', 'remove', 'depot-7')).err).toMatch(/^RELAY_UNKNOWN: /);
+    });
+
+    it('relays add wants either a list of devices or all of them', async () => {
+      await runningGateway();
+      for (const args of [[], ['--devices', DID, '--all-devices']]) {
+        expect(await run('relays', 'add', 'depot', ...args)).toMatchObject({
+          code: 2,
+          err: expect.stringMatching(/^USAGE: name its devices/),
+        });
+      }
+      const wrong = await run('relays', 'add', 'depot', '--devices', 'x');
+      expect(wrong.err).toMatch(/^DID_INVALID: /);
     });
 
     it('batches list says what each waits for, in aligned columns', async () => {

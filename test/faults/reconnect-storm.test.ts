@@ -92,12 +92,13 @@ it(
       await gateway.enrol(device.did);
       healthy.push(new HealthyDevice(await DeviceClient.open(gateway, device)));
     }
-    const fleet = Array.from({ length: CLIENTS }, () => new TestDevice(did));
-    for (let at = 0; at < CLIENTS; at += 16) {
-      const some = fleet.slice(at, at + 16);
+    const fleet: TestDevice[] = [];
+    while (fleet.length < CLIENTS) {
+      const count = Math.min(16, CLIENTS - fleet.length);
+      const some = Array.from({ length: count }, () => new TestDevice(did));
       await Promise.all(some.map((device) => gateway?.enrol(device.did)));
+      fleet.push(...some);
     }
-
     // Signed beforehand: this process must not stall the healthy devices itself.
     const rounds: StormClient[][] = [];
     for (let round = 0; round < 2; round++) {
