@@ -57,6 +57,9 @@ export interface RunningGateway {
 /** How often batches are looked at, ms: a batch is sealed at most so long after it is due. */
 const SEAL_EVERY_MS = 1_000;
 
+/** Signed settings kept, so that a fleet that comes back costs no signature each; some 400 bytes a device. */
+const CONFIGS_MAX = 20_000;
+
 /** Seconds after which a device may try again by a relay that does not carry it. */
 const RELAY_RETRY_SECONDS = 300;
 
@@ -199,6 +202,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       gateway: did,
       nextKeyHash: nextKeyId,
     }).finish();
+    const configs = new Map<number, Uint8Array>();
     const logins = new LoginThread({ did, publicKey: key.publicKey }, onFatal);
     stops.push(() => logins.stop());
     const broker = await Broker.start(
@@ -230,8 +234,14 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
           return null;
         },
         config: (device) => {
-          const input = signedMessageInput('config', key.id, device.keyId, configBody);
-          return encodeSignedMessage('config', configBody, key.sign(input));
+          let message = configs.get(device.id);
+          if (message === undefined) {
+            const input = signedMessageInput('config', key.id, device.keyId, configBody);
+            message = encodeSignedMessage('config', configBody, key.sign(input));
+            if (configs.size >= CONFIGS_MAX) configs.clear();
+            configs.set(device.id, message);
+          }
+          return message;
         },
         refusalReceipt: (device, payload, code) => receipts.refusal(device, payload, code),
         retryReceipt: (device, payload, code) =>

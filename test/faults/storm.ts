@@ -3,74 +3,62 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** One client of a storm, with everything signed beforehand. */
-export interface StormClient {
-  readonly clientId: string;
-  readonly password: string;
-  /** Base64; sent after the login. */
-  readonly hello: string;
-  /** Loopback address to come from. */
-  readonly localAddress: string;
-}
-
 export type StormOrder =
-  | { readonly kind: 'connect'; readonly port: number; readonly clients: readonly StormClient[] }
+  | { readonly kind: 'make'; readonly gateway: string; readonly count: number }
+  | { readonly kind: 'connect'; readonly port: number }
   | { readonly kind: 'cut' };
+
+/** How many attempts ended how. */
+export type StormOutcomes = Readonly<Record<string, number>>;
 
 export type StormAnswer =
-  | {
-      /** One more client is logged in, refused or closed. */
-      readonly kind: 'settled';
-      readonly how: string;
-      /** How many ended how, so far. */
-      readonly codes: Readonly<Record<string, number>>;
-      readonly isLast: boolean;
-    }
+  | { readonly kind: 'made'; readonly dids: readonly string[] }
+  /** One more client is logged in or refused; the last one tells all outcomes. */
+  | { readonly kind: 'settled'; readonly outcomes: StormOutcomes | null }
   | { readonly kind: 'cut' };
 
-/** A process that connects many clients at once; run `npx tsc -b` first. */
+/** A fleet in a process of its own, and half as many others with wrong logins; run `npx tsc -b` first. */
 export class Storm {
   readonly #process: ChildProcess;
 
   constructor() {
-    const file = fileURLToPath(
-      new URL('../dist/faults/storm-process.js', import.meta.url).href.replace(
-        '/dist/dist/',
-        '/dist/',
-      ),
-    );
+    const file = fileURLToPath(new URL('../dist/faults/storm-process.js', import.meta.url));
     if (!existsSync(file)) throw new Error(`${file} is missing; run npx tsc -b`);
     this.#process = fork(file, { execArgv: [] });
+  }
+
+  /** Makes the fleet. @returns the did:keys to enrol. */
+  async make(gateway: string, count: number): Promise<readonly string[]> {
+    this.#tell({ kind: 'make', gateway, count });
+    const [answer] = (await once(this.#process, 'message')) as [StormAnswer];
+    if (answer.kind !== 'made') throw new Error(`expected the fleet, got ${answer.kind}`);
+    return answer.dids;
   }
 
   /**
    * Connects all clients at once.
    *
-   * @param onSettled called for each client that is logged in, refused or closed.
-   * @returns how many ended how, once all have.
+   * @param onSettled called for each client that is logged in or refused.
+   * @returns how all attempts ended, once each client has its answer.
    */
-  async connect(
-    port: number,
-    clients: readonly StormClient[],
-    onSettled: () => void,
-  ): Promise<Readonly<Record<string, number>>> {
+  async connect(port: number, onSettled: () => void): Promise<StormOutcomes> {
     return new Promise((resolve) => {
       const listen = (answer: StormAnswer): void => {
         if (answer.kind !== 'settled') return;
         onSettled();
-        if (!answer.isLast) return;
+        if (answer.outcomes === null) return;
         this.#process.off('message', listen);
-        resolve(answer.codes);
+        resolve(answer.outcomes);
       };
       this.#process.on('message', listen);
-      this.#process.send({ kind: 'connect', port, clients } satisfies StormOrder);
+      this.#tell({ kind: 'connect', port });
     });
   }
 
   /** Cuts all connections without a word. */
   async cut(): Promise<void> {
     const done = once(this.#process, 'message');
-    this.#process.send({ kind: 'cut' } satisfies StormOrder);
+    this.#tell({ kind: 'cut' });
     await done;
   }
 
@@ -78,5 +66,9 @@ export class Storm {
     const exited = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await exited;
+  }
+
+  #tell(order: StormOrder): void {
+    this.#process.send(order);
   }
 }

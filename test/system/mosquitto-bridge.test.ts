@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { Device, DeviceKey } from '@waystone/device-sdk';
+import { LOCAL_REALM, type Outcome } from '@waystone/proto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RelayStatus } from '../../gateway/core/view.js';
 import { freePorts } from '../faults/free-ports.js';
@@ -26,7 +27,12 @@ class Mosquitto {
     return `mqtt://127.0.0.1:${this.port}`;
   }
 
-  async start(gateway: TestGateway, relay: { name: string; secret: string }): Promise<void> {
+  /** @param more lines for the bridge, beside the defaults. */
+  async start(
+    gateway: TestGateway,
+    relay: { name: string; secret: string },
+    more = '',
+  ): Promise<void> {
     const file = join(this.#folder, 'mosquitto.conf');
     writeFileSync(
       file,
@@ -43,6 +49,7 @@ topic ws/v1/+/up out 1
 topic ws/v1/+/hello out 1
 topic ws/v1/+/receipt in 1
 topic ws/v1/+/config in 1
+${more}
 `,
     );
     this.#process = spawn('/usr/sbin/mosquitto', ['-c', file], {
@@ -102,12 +109,16 @@ describe('a Mosquitto bridge with default settings, enrolled as a relay', () => 
     });
 
   /** An SDK device that talks to Mosquitto, and knows of the gateway only its key. */
-  async function openDevice(key = DeviceKey.generate()): Promise<Device> {
+  async function openDevice(
+    key: DeviceKey,
+    options: Partial<ConstructorParameters<typeof Device>[0]> = {},
+  ): Promise<Device> {
     const device = new Device({
       url: mosquitto.url,
       gateway: gateway.did,
       signer: key,
       receiptTimeoutMs: 3_000,
+      ...options,
     });
     devices.push(device);
     await device.connect();
@@ -133,5 +144,64 @@ describe('a Mosquitto bridge with default settings, enrolled as a relay', () => 
     expect(gateway.logs.filter((line) => line.relay === 'depot' && line.level !== 'info')).toEqual([
       expect.objectContaining({ msg: 'client connected' }),
     ]);
+  });
+
+  it('brings what it queued while the gateway was away, each envelope once', async () => {
+    const key = DeviceKey.generate();
+    await gateway.enrol(key.did);
+    await mosquitto.start(gateway, await addRelay('all'), 'restart_timeout 1');
+    await bridgeUp();
+    const device = await openDevice(key);
+    await device.publish('drive', [{ timeUs: Date.now() * 1000 }]);
+    const { mqttPort } = gateway;
+    await gateway.stop();
+    const queued = [];
+    for (let k = 0; k < 30; k++) {
+      queued.push((await device.enqueue('drive', [{ timeUs: Date.now() * 1000 + k }])).stored);
+    }
+    gateway = await startInProcess(home, { set: [`mqtt.port=${mqttPort}`] });
+    await bridgeUp();
+    const stored = (await Promise.all(queued)).flat();
+    const { envelopes, refused } = await gateway.device(key.did);
+    console.log(
+      `receipted: ${stored.length + 1}, ` +
+        `acked but lost: ${Math.max(0, stored.length + 1 - envelopes)}, ` +
+        `stored twice: ${Math.max(0, envelopes - 31)}`,
+    );
+    expect({ receipted: stored.length, envelopes, refused }).toEqual({
+      receipted: 30,
+      envelopes: 31,
+      refused: 0,
+    });
+  });
+
+  it('goes on for its devices though another one behind it is not on its list', async () => {
+    const [listed, unlisted] = [DeviceKey.generate(), DeviceKey.generate()];
+    for (const { did } of [listed, unlisted]) await gateway.enrol(did);
+    await mosquitto.start(gateway, await addRelay([listed.did]));
+    await bridgeUp();
+    const streams = [{ id: 1, name: 'drive' }];
+    const outsider = await openDevice(unlisted, { realm: LOCAL_REALM, streams });
+    const answers: Outcome[] = [];
+    outsider.on('receipt', ({ receipt }) => answers.push(receipt.body.outcome));
+    for (let k = 0; k < 30; k++) await outsider.enqueue(1, [{ timeUs: Date.now() * 1000 + k }]);
+    const device = await openDevice(listed);
+    for (let k = 0; k < 5; k++) await device.publish('drive', [{ timeUs: Date.now() * 1000 }]);
+    await waitFor('the other device to be told', () => answers.length >= 30);
+    // It keeps what it has: nothing of it was decided.
+    expect(new Set(answers.map(({ kind }) => kind))).toEqual(new Set(['retry']));
+    expect(outsider.unreceipted).toBe(30);
+    expect(await gateway.device(unlisted.did)).toMatchObject({ envelopes: 0, refused: 0 });
+    expect(await gateway.device(listed.did)).toMatchObject({ envelopes: 5, refused: 0 });
+    expect(gateway.logs.filter(({ msg }) => msg === 'relay disconnected')).toEqual([]);
+  });
+
+  it('is told that its password is wrong', async () => {
+    await addRelay('all');
+    await mosquitto.start(gateway, { name: 'depot', secret: 'x'.repeat(43) });
+    await waitFor('the refusal', () => gateway.logged('LOGIN_INVALID').length > 0);
+    // It does not tell the reasons apart; the gateway's log does.
+    await waitFor('Mosquitto to say so', () => mosquitto.log.includes('Connection Refused'));
+    expect(gateway.logged('LOGIN_INVALID')[0]?.detail).toContain('not the secret of relay depot');
   });
 });
