@@ -288,6 +288,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         const login = made?.kept ?? { did: did as string };
         const relay = await ledger.calls.addRelay({ name, login, devices }, clock.nowUs());
         relays.set(name, relay);
+        // It comes back as what it is now.
+        if ('device' in relay.login) broker.disconnect(relay.login.device);
         logger.info({ relay: name }, 'relay added');
         return { relay, secret: made?.secret ?? null };
       },

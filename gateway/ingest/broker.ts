@@ -92,8 +92,8 @@ interface Connection {
   device: DeviceRecord | null;
   /** Set when it may publish for other devices. */
   relay: RelayRecord | null;
-  /** The client's user name, which only a relay's login looks at. */
-  username: string | undefined;
+  /** The user name that it gave, where that is a relay's. */
+  relayName: string | null;
 }
 
 /**
@@ -125,9 +125,11 @@ export class Broker {
       // MQTT sessions are never kept, whatever the client asks for.
       packet.clean = true;
       const connection = this.#connections.get(client);
-      if (connection !== undefined) connection.username = packet.username;
-      // One connection of a relay, whatever client id its bridge makes up; no device's id has a slash.
-      if (isRelayLogin(packet.username, deps.login)) packet.clientId = `relay/${packet.username}`;
+      if (connection !== undefined && isRelayLogin(packet.username, deps.login)) {
+        connection.relayName = packet.username;
+        // One connection of a relay, whatever client id its bridge makes up; no device's id has a slash.
+        packet.clientId = `relay/${packet.username}`;
+      }
       done(null, true);
     };
     aedes.authenticate = (client, _username, password, done) => {
@@ -305,7 +307,7 @@ export class Broker {
       hellos: 0,
       device: null,
       relay: null,
-      username: undefined,
+      relayName: null,
     });
     guard.once('close', () => this.#forget(client));
   }
@@ -326,8 +328,8 @@ export class Broker {
     const result = await this.#logins.run(async (): Promise<LoginResult | null> => {
       // Whoever left while it waited costs nothing more.
       if (!this.#connections.has(client)) return null;
-      const username = this.#connections.get(client)?.username;
-      return await login({ clientId: client.id, username, password }, this.#deps.login);
+      const relayName = this.#connections.get(client)?.relayName ?? null;
+      return await login({ clientId: client.id, relayName, password }, this.#deps.login);
     });
     if (result === null) return unavailable('the client has left');
     const refuse = async (

@@ -24,7 +24,8 @@ export interface LoginDeps {
 /** What a CONNECT says. */
 export interface Credentials {
   readonly clientId: string;
-  readonly username: string | undefined;
+  /** The user name, where {@link isRelayLogin} says so. */
+  readonly relayName: string | null;
   readonly password: Uint8Array | undefined;
 }
 
@@ -62,8 +63,8 @@ export function isRelayLogin(
  * out.
  */
 export async function login(credentials: Credentials, deps: LoginDeps): Promise<LoginResult> {
-  const { clientId, username, password } = credentials;
-  if (isRelayLogin(username, deps)) return loginRelay(username, password, deps);
+  const { clientId, relayName, password } = credentials;
+  if (relayName !== null) return loginRelay(relayName, password, deps);
   const did = didFromTopicId(clientId);
   const device = deps.find(did);
   if (device === undefined) {
