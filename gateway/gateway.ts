@@ -20,10 +20,12 @@ import type { Logger } from './core/logger.js';
 import { makeMetrics } from './core/metrics.js';
 import type { Decision, DeviceRecord } from './core/ports.js';
 import { ReceiptMaker } from './core/receipt-maker.js';
+import type { RelayRecord } from './core/relay.js';
 import type { GatewayView } from './core/view.js';
 import { openForge } from './forge/open-forge.js';
 import { Broker } from './ingest/broker.js';
 import { LoginThread } from './ingest/login-thread.js';
+import { makeRelaySecret } from './ingest/relay-secret.js';
 import { writeBackup } from './ledger/backup.js';
 import { logHeadFile, writeLogHead } from './ledger/identity.js';
 import { Ledger } from './ledger/ledger.js';
@@ -54,6 +56,9 @@ export interface RunningGateway {
 
 /** How often batches are looked at, ms: a batch is sealed at most so long after it is due. */
 const SEAL_EVERY_MS = 1_000;
+
+/** Seconds after which a device may try again by a relay that does not carry it. */
+const RELAY_RETRY_SECONDS = 300;
 
 /** Verifier threads: one core is left to the broker and the ledger, but two verifiers pay on two cores. */
 const VERIFIERS = 2;
@@ -135,6 +140,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       verifiers.setDevice(device);
     };
     for (const device of await ledger.calls.devices()) know(device);
+    const relays = new Map<string, RelayRecord>();
+    for (const relay of await ledger.calls.relays()) relays.set(relay.name, relay);
     const reader = new LedgerReader(config.dataFolder, onFatal);
     stops.push(() => reader.stop());
 
@@ -205,6 +212,9 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         login: {
           checks: logins.calls,
           find: (name) => devices.get(name),
+          findRelay: (name) => relays.get(name),
+          relayOf: (device) =>
+            [...relays.values()].find(({ login }) => 'device' in login && login.device === device),
           enter: (device, session, counter) =>
             ledger.calls.enter(device, session, counter, clock.nowUs()),
         },
@@ -224,6 +234,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
           return encodeSignedMessage('config', configBody, key.sign(input));
         },
         refusalReceipt: (device, payload, code) => receipts.refusal(device, payload, code),
+        retryReceipt: (device, payload, code) =>
+          receipts.retry(device, payload, code, RELAY_RETRY_SECONDS),
         count: (code) => metrics.refusals.inc({ code }),
       },
     );
@@ -258,6 +270,23 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         broker.disconnect(device.id);
         logger.info({ device: device.did, reason }, 'device revoked');
         return device;
+      },
+      relays: () => [...relays.values()],
+      didOf: (device) => byId.get(device)?.did ?? '',
+      addRelay: async ({ name, did, devices }) => {
+        const made = did === null ? await makeRelaySecret() : null;
+        const login = made?.kept ?? { did: did as string };
+        const relay = await ledger.calls.addRelay({ name, login, devices }, clock.nowUs());
+        relays.set(name, relay);
+        logger.info({ relay: name }, 'relay added');
+        return { relay, secret: made?.secret ?? null };
+      },
+      removeRelay: async (name) => {
+        const relay = await ledger.calls.removeRelay(name);
+        relays.delete(name);
+        broker.disconnectRelay(relay.id);
+        logger.info({ relay: name }, 'relay removed');
+        return relay;
       },
       backup: (folder) =>
         writeBackup({ folder, dataFolder: config.dataFolder, ledger, gateway: did }),

@@ -6,6 +6,7 @@ import type { Config } from './core/config.js';
 import type { ForgeStage } from './core/forge-stage.js';
 import type { Metrics } from './core/metrics.js';
 import type { DeviceRecord } from './core/ports.js';
+import type { RelayRecord } from './core/relay.js';
 import type { Remote } from './core/rpc.js';
 import { VERSION } from './core/version.js';
 import type {
@@ -14,6 +15,8 @@ import type {
   DeviceStatus,
   GatewayStatus,
   GatewayView,
+  RelayRequest,
+  RelayStatus,
 } from './core/view.js';
 import type { Broker } from './ingest/broker.js';
 import type { Ledger } from './ledger/ledger.js';
@@ -40,6 +43,13 @@ export interface LiveViewDeps {
   readonly notReady: () => string | null;
   readonly enrol: (did: string, label: string) => Promise<DeviceRecord>;
   readonly revoke: (did: string, reason: string) => Promise<DeviceRecord>;
+  readonly relays: () => RelayRecord[];
+  /** did:key of an enrolled device. */
+  readonly didOf: (device: number) => string;
+  readonly addRelay: (
+    request: RelayRequest,
+  ) => Promise<{ relay: RelayRecord; secret: string | null }>;
+  readonly removeRelay: (name: string) => Promise<RelayRecord>;
   readonly backup: (folder: string) => Promise<{ folder: string; datasets: number; bytes: number }>;
 }
 
@@ -121,6 +131,14 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     if (row === null) throw new Error(`device ${did} is not in the ledger`);
     return toDeviceStatus(row, id);
   };
+
+  const toRelayStatus = ({ id, name, login, devices, addedAtUs }: RelayRecord): RelayStatus => ({
+    name,
+    did: 'device' in login ? deps.didOf(login.device) : null,
+    devices: devices === null ? null : [...devices].map(deps.didOf),
+    addedAtUs,
+    connected: broker.isRelayConnected(id),
+  });
 
   const box = async (): Promise<GatewayStatus['box']> => {
     const disk = await statfs(config.dataFolder);
@@ -223,6 +241,12 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     refusals: (limit) => reader.refusals(limit),
     enrol: async (did, label) => deviceStatus(await deps.enrol(did, label)),
     revoke: async (did, reason) => deviceStatus(await deps.revoke(did, reason)),
+    relays: async () => deps.relays().map(toRelayStatus),
+    addRelay: async (request) => {
+      const { relay, secret } = await deps.addRelay(request);
+      return { ...toRelayStatus(relay), secret };
+    },
+    removeRelay: async (name) => toRelayStatus(await deps.removeRelay(name)),
     sealNow: async () => {
       const closed = await deps.ledger.calls.closeDue(clock.nowUs(), true);
       await sealer.nudge();

@@ -10,6 +10,8 @@ import type {
   GatewayView,
   ProofAnswer,
   RefusalRow,
+  RelayRequest,
+  RelayStatus,
 } from '../core/view.js';
 
 /** A time that the fake gateway's clock shows: 2026-11-22 12:00 UTC. */
@@ -18,6 +20,7 @@ export const NOW_US = 1_795_348_800_000_000;
 /** A {@link GatewayView} in memory, for tests of what asks one. It keeps the port's rules. */
 export class MemoryGatewayView implements GatewayView {
   readonly deviceRows = new Map<string, DeviceStatus>();
+  readonly relayRows = new Map<string, RelayStatus>();
   batchRows: BatchStatus[] = [];
   datasetRows: DatasetStatus[] = [];
   refusalRows: RefusalRow[] = [];
@@ -110,6 +113,28 @@ export class MemoryGatewayView implements GatewayView {
     const revoked = { ...row, revokedAtUs: row.revokedAtUs ?? NOW_US };
     this.deviceRows.set(did, revoked);
     return this.#answer(revoked);
+  }
+
+  async relays(): Promise<RelayStatus[]> {
+    return this.#answer([...this.relayRows.values()]);
+  }
+
+  async addRelay(request: RelayRequest): Promise<RelayStatus & { secret: string | null }> {
+    const { name, did, devices } = request;
+    if (this.relayRows.has(name)) throw new WaystoneError('RELAY_EXISTS', `${name} is there`);
+    for (const one of [...(devices ?? []), ...(did === null ? [] : [did])]) {
+      if (!this.deviceRows.has(one)) throw new WaystoneError('DEVICE_UNKNOWN', `no ${one}`);
+    }
+    const row = { name, did, devices, addedAtUs: NOW_US, connected: false };
+    this.relayRows.set(name, row);
+    return this.#answer({ ...row, secret: did === null ? 's'.repeat(43) : null });
+  }
+
+  async removeRelay(name: string): Promise<RelayStatus> {
+    const row = this.relayRows.get(name);
+    if (row === undefined) throw new WaystoneError('RELAY_UNKNOWN', `there is no relay ${name}`);
+    this.relayRows.delete(name);
+    return this.#answer(row);
   }
 
   async sealNow(): Promise<number[]> {

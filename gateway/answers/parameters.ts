@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { didFromTopicId, parseDid } from '@waystone/proto';
 import { WaystoneError } from '../core/errors.js';
+import { RELAY_NAME } from '../core/relay.js';
 
 /** Sequences are below 2^53 on the wire, so a number holds them exactly. */
 const SEQUENCE_MAX = Number.MAX_SAFE_INTEGER;
@@ -17,6 +18,24 @@ export function didParameter(text: unknown): string {
     'DID_INVALID',
     `device must be the did:key of a secp256k1, P-256 or Ed25519 key, got ${shown(text)}`,
   );
+}
+
+/** Devices that one relay may be given by name; a larger fleet is "all". */
+const CARRIED_MAX = 1000;
+
+/** A relay's name, which is its MQTT user name. */
+export function relayParameter(value: unknown): string {
+  if (typeof value === 'string' && RELAY_NAME.test(value)) return value;
+  throw parameterError('relay', value, 'a name of a-z, 0-9 and "-", at most 32 characters');
+}
+
+/** The devices that a relay carries: a list of did:key, or "all", which is null. */
+export function carriedParameter(value: unknown): string[] | null {
+  if (value === 'all') return null;
+  if (Array.isArray(value) && value.length >= 1 && value.length <= CARRIED_MAX) {
+    return value.map(didParameter);
+  }
+  throw parameterError('devices', value, `"all" or a list of 1 to ${CARRIED_MAX} did:key`);
 }
 
 /** A dataset's root: 64 hex digits; given back in lower case. */

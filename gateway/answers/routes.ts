@@ -7,10 +7,12 @@ import { requireOwnHost, requireToken, securityHeaders } from './guard.js';
 import { loadPage } from './page-files.js';
 import {
   batchParameter,
+  carriedParameter,
   didParameter,
   folderParameter,
   limitParameter,
   noteParameter,
+  relayParameter,
   requireFields,
   rootParameter,
   sequenceParameter,
@@ -75,6 +77,21 @@ export function buildApp(options: AppOptions, { view, logger }: AppDeps): Hono {
     const reason = noteParameter('reason', context.req.query('reason'));
     return context.json(await view.revoke(did, reason));
   });
+
+  app.get('/v1/relays', async (context) => context.json({ relays: await view.relays() }));
+  app.post('/v1/relays', async (context) => {
+    const body = await readJsonObject(context.req.raw);
+    requireFields(body, ['name', 'did', 'devices']);
+    const request = {
+      name: relayParameter(body.name),
+      did: body.did === undefined ? null : didParameter(body.did),
+      devices: carriedParameter(body.devices),
+    };
+    return context.json(await view.addRelay(request), 201);
+  });
+  app.delete('/v1/relays/:name', async (context) =>
+    context.json(await view.removeRelay(relayParameter(context.req.param('name')))),
+  );
 
   app.get('/v1/batches', async (context) => {
     const limit = limitParameter(context.req.query('limit'), LIMIT_DEFAULT);

@@ -9,6 +9,7 @@ import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
 import { addInit } from './commands/init.js';
 import { addProve } from './commands/prove.js';
+import { addRelays } from './commands/relays.js';
 import { addRestore } from './commands/restore.js';
 import { addStart } from './commands/start.js';
 import { addStatus } from './commands/status.js';
@@ -33,6 +34,7 @@ const COMMANDS: readonly AddCommand[] = [
   addStart,
   addStatus,
   addDevices,
+  addRelays,
   addBatches,
   addDatasets,
   addProve,

@@ -23,6 +23,14 @@ export interface GatewayView {
   enrol(did: string, label: string): Promise<DeviceStatus>;
   /** @throws WaystoneError DEVICE_UNKNOWN. */
   revoke(did: string, reason: string): Promise<DeviceStatus>;
+  relays(): Promise<RelayStatus[]>;
+  /**
+   * Adds a relay; its secret, if it logs in with one, is told this once.
+   * @throws WaystoneError RELAY_EXISTS, RELAY_LIMIT or DEVICE_UNKNOWN.
+   */
+  addRelay(request: RelayRequest): Promise<RelayStatus & { readonly secret: string | null }>;
+  /** Removes a relay and ends its connection. @throws WaystoneError RELAY_UNKNOWN. */
+  removeRelay(name: string): Promise<RelayStatus>;
   /** Closes every open batch now, whatever its age. @returns ids of the batches. */
   sealNow(): Promise<number[]>;
   /** Writes a backup into a new folder. @throws WaystoneError BACKUP_EXISTS. */
@@ -97,6 +105,27 @@ export interface DeviceStatus {
     readonly first: number;
     readonly last: number;
   }[];
+}
+
+/** A relay to add; devices are named by did:key. */
+export interface RelayRequest {
+  readonly name: string;
+  /** The enrolled device as which it logs in; null for a secret of its own. */
+  readonly did: string | null;
+  /** null for every device of this gateway, those to come included. */
+  readonly devices: readonly string[] | null;
+}
+
+/** Who may publish for other devices. */
+export interface RelayStatus {
+  /** Its MQTT user name. */
+  readonly name: string;
+  /** The device as which it logs in, or null when it has a secret. */
+  readonly did: string | null;
+  /** The devices that it carries, or null for every one. */
+  readonly devices: readonly string[] | null;
+  readonly addedAtUs: number;
+  readonly connected: boolean;
 }
 
 export interface BatchStatus {

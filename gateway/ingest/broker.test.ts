@@ -39,6 +39,7 @@ const CHECKS: LoginDeps['checks'] = {
   isDid: async (did) => checks.isDid(did),
   token: async (token, key) => checks.token(token, key),
   hello: async (payload, key) => checks.hello(payload, key),
+  secret: async (secret, kept) => checks.secret(secret, kept),
 };
 
 type Submitted = { item: Omit<EnvelopeItem, 'offset' | 'length'>; payload: Uint8Array };
@@ -75,6 +76,8 @@ async function startBroker(
       login: {
         checks: CHECKS,
         find: options.find ?? (() => DEVICE),
+        findRelay: () => undefined,
+        relayOf: () => undefined,
         enter: options.enter ?? (async () => null),
       },
       submit: (item, payload) => submitted.push({ item, payload: payload.slice() }),
@@ -82,6 +85,8 @@ async function startBroker(
       config: () => new Uint8Array(1),
       refusalReceipt: (_device, _payload, code) =>
         receipts.forBodies([body(code, 'refused')])[0] as Uint8Array,
+      retryReceipt: (_device, _payload, code) =>
+        receipts.forBodies([body(code, 'retry')])[0] as Uint8Array,
       count: (code) => counted.push(code),
     },
   );

@@ -6,6 +6,7 @@ import {
   didFromTopicId,
   ENVELOPE_BYTES_MAX,
   parseTopic,
+  topicIdFromDid,
   topicOf,
 } from '@waystone/proto';
 import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes';
@@ -13,12 +14,14 @@ import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/logger.js';
 import { listenError } from '../core/port-holder.js';
 import type { Decision, DeviceRecord } from '../core/ports.js';
+import type { RelayRecord } from '../core/relay.js';
 import { ConcurrencyLimit } from './concurrency-limit.js';
 import { EnvelopeQueue, type EnvelopeSource, type QueueLimits } from './envelope-queue.js';
 import { GuardedSocket } from './guard.js';
 import type { CheckedHello } from './hello.js';
-import { type LoginDeps, type LoginResult, login } from './login.js';
+import { isRelayLogin, type LoginDeps, type LoginResult, login, type Principal } from './login.js';
 import { LoginDelays } from './login-delays.js';
+import { isBridgeState, mayRelaySubscribe, routeOfRelay } from './relay-topics.js';
 
 export interface BrokerOptions {
   readonly host: string;
@@ -46,6 +49,8 @@ export interface BrokerDeps {
   readonly config: (device: DeviceRecord) => Uint8Array;
   /** A signed receipt that says why a packet of this device was not taken. */
   readonly refusalReceipt: (device: DeviceRecord, payload: Uint8Array, code: Code) => Uint8Array;
+  /** A signed receipt that tells a device to come again with this packet later. */
+  readonly retryReceipt: (device: DeviceRecord, payload: Uint8Array, code: Code) => Uint8Array;
   /** Counts every refusal, retry and violation. */
   readonly count: (code: Code) => void;
 }
@@ -69,6 +74,12 @@ const DRAIN_TIMEOUT_MS = 10_000;
 const LOGINS_MAX = 32;
 const HELLOS_MAX = 32;
 
+/** As many of a relay; its client is read on until then. */
+const RELAY_HELLOS_MAX = 16;
+
+/** A topic that nobody may subscribe to. */
+const SWALLOWED_TOPIC = 'swallowed';
+
 /** How long a client that was told to retry stays connected, unread. */
 const RETRY_CLOSE_MS = 2_000;
 
@@ -79,6 +90,10 @@ interface Connection {
   /** Hellos under way. */
   hellos: number;
   device: DeviceRecord | null;
+  /** Set when it may publish for other devices. */
+  relay: RelayRecord | null;
+  /** The client's user name, which only a relay's login looks at. */
+  username: string | undefined;
 }
 
 /**
@@ -93,6 +108,8 @@ export class Broker {
   readonly #server: net.Server;
   readonly #connections = new Map<Client, Connection>();
   readonly #byDevice = new Map<number, Client>();
+  /** The relay that carried the last message of a device. */
+  readonly #carriers = new Map<number, { client: Client; device: DeviceRecord }>();
   readonly #logins = new ConcurrencyLimit(LOGINS_MAX);
   readonly #hellos = new ConcurrencyLimit(HELLOS_MAX);
   readonly #loginDelays: LoginDelays;
@@ -104,9 +121,13 @@ export class Broker {
     this.#loginDelays = new LoginDelays(options.loginDelaySecondsMax * 1000);
     this.#queue = new EnvelopeQueue(options.limits, deps.submit);
     this.#aedes = aedes;
-    aedes.preConnect = (_client, packet, done) => {
+    aedes.preConnect = (client, packet, done) => {
       // MQTT sessions are never kept, whatever the client asks for.
       packet.clean = true;
+      const connection = this.#connections.get(client);
+      if (connection !== undefined) connection.username = packet.username;
+      // One connection of a relay, whatever client id its bridge makes up; no device's id has a slash.
+      if (isRelayLogin(packet.username, deps.login)) packet.clientId = `relay/${packet.username}`;
       done(null, true);
     };
     aedes.authenticate = (client, _username, password, done) => {
@@ -116,18 +137,18 @@ export class Broker {
       );
     };
     aedes.authorizeSubscribe = (client, subscription, done) => {
-      const topic = parseTopic(subscription.topic);
-      const isOwn = topic !== null && topic.topicId === client.id;
-      const isAllowed = isOwn && (topic.channel === 'receipt' || topic.channel === 'config');
+      const isAllowed = this.#maySubscribe(client, subscription.topic);
       if (!isAllowed) this.#note(client, 'TOPIC_FORBIDDEN', `subscribe to ${subscription.topic}`);
       done(null, isAllowed ? subscription : null);
     };
     aedes.authorizePublish = (client, packet, done) => this.#publish(client, packet, done);
     aedes.on('subscribe', (subscriptions, client) => {
-      const config = topicOf(client.id, 'config');
-      if (!subscriptions.some(({ topic }) => topic === config)) return;
-      const device = this.#connections.get(client)?.device;
-      if (device) this.#write(client, 'config', deps.config(device));
+      for (const { topic } of subscriptions) {
+        const { topicId, channel } = parseTopic(topic) ?? {};
+        if (topicId === undefined || channel !== 'config') continue;
+        const device = deps.login.find(didFromTopicId(topicId));
+        if (device !== undefined) this.#sendConfig(client, device);
+      }
     });
     aedes.on('clientDisconnect', (client) => this.#forget(client));
     aedes.on('clientError', (client, error) => this.#ended(client, error));
@@ -173,9 +194,13 @@ export class Broker {
     return this.#byDevice.has(device);
   }
 
-  /** Ids of the devices that are connected. */
+  isRelayConnected(relay: number): boolean {
+    return this.#clientsOf(relay).length > 0;
+  }
+
+  /** Ids of the devices that are connected, by themselves or through a relay. */
   connectedDevices(): number[] {
-    return [...this.#byDevice.keys()];
+    return [...new Set([...this.#byDevice.keys(), ...this.#carriers.keys()])];
   }
 
   /** Takes what became of envelopes: acknowledges and answers. */
@@ -183,15 +208,34 @@ export class Broker {
     this.#queue.decide(decisions);
   }
 
-  /** Sends a receipt to a device, if it is connected, subscribed and takes its data. @returns whether it was sent. */
+  /**
+   * Sends a receipt to a device, or to its relay while it is not connected itself, if who gets it is
+   * subscribed and takes its data. @returns whether it was sent.
+   */
   sendReceipt(device: number, receipt: Uint8Array): boolean {
     const client = this.#byDevice.get(device);
-    return client !== undefined && this.#write(client, 'receipt', receipt);
+    const own = client === undefined ? undefined : this.#connections.get(client)?.device;
+    if (client !== undefined && own) return this.#write(client, own, 'receipt', receipt);
+    const carrier = this.#carriers.get(device);
+    return carrier !== undefined && this.#write(carrier.client, carrier.device, 'receipt', receipt);
   }
 
   /** Ends the connection of a device, after it was revoked. */
   disconnect(device: number): void {
     this.#byDevice.get(device)?.conn.destroy();
+    // A relay carries it no further, but stays for the others.
+    this.#carriers.delete(device);
+  }
+
+  /** Ends the connection of a relay, after it was removed. */
+  disconnectRelay(relay: number): void {
+    for (const client of this.#clientsOf(relay)) client.conn.destroy();
+  }
+
+  #clientsOf(relay: number): Client[] {
+    return [...this.#connections].flatMap(([client, connection]) =>
+      connection.relay?.id === relay ? [client] : [],
+    );
   }
 
   /** Takes no more connections or envelopes, waits for what is in flight, then closes the rest. */
@@ -255,7 +299,14 @@ export class Broker {
     }
     const client = this.#aedes.handle(guard);
     const source = { hold: (isHeld: boolean) => guard.hold('envelopes', isHeld) };
-    this.#connections.set(client, { guard, source, hellos: 0, device: null });
+    this.#connections.set(client, {
+      guard,
+      source,
+      hellos: 0,
+      device: null,
+      relay: null,
+      username: undefined,
+    });
     guard.once('close', () => this.#forget(client));
   }
 
@@ -275,30 +326,42 @@ export class Broker {
     const result = await this.#logins.run(async (): Promise<LoginResult | null> => {
       // Whoever left while it waited costs nothing more.
       if (!this.#connections.has(client)) return null;
-      return await login(client.id, password, this.#deps.login);
+      const username = this.#connections.get(client)?.username;
+      return await login({ clientId: client.id, username, password }, this.#deps.login);
     });
     if (result === null) return unavailable('the client has left');
     const refuse = async (
       code: Code,
       detail: string,
-      returnCode: 2 | 4 | 5,
+      returnCode: 2 | 3 | 4 | 5,
     ): Promise<AuthenticateError> => {
       this.#note(client, code, detail);
-      await this.#loginDelays.refusal(address);
+      if (returnCode !== 3) await this.#loginDelays.refusal(address);
       return Object.assign(new Error(detail), { returnCode });
     };
     if ('code' in result) return refuse(result.code, result.detail, result.returnCode);
     const will = (client as Client & { _will?: PublishPacket })._will;
-    if (will && (will.topic !== topicOf(client.id, 'hello') || will.qos > 1)) {
+    if (will && (will.qos > 1 || !isWillAllowed(will.topic, client.id, result))) {
       return refuse('WILL_FORBIDDEN', `will on ${will.topic}; only a hello may be a will`, 5);
     }
     const connection = this.#connections.get(client);
     if (connection !== undefined) {
-      connection.device = result.device;
-      this.#byDevice.set(result.device.id, client);
-      this.#deps.logger.debug({ device: result.device.did }, 'device connected');
+      const { device, relay } = result;
+      connection.device = device;
+      connection.relay = relay;
+      if (device !== null) this.#byDevice.set(device.id, client);
+      this.#deps.logger.debug({ device: device?.did, relay: relay?.name }, 'client connected');
     }
     return null;
+  }
+
+  #maySubscribe(client: Client, filter: string): boolean {
+    const topic = parseTopic(filter);
+    if (topic?.topicId === client.id) {
+      return topic.channel === 'receipt' || topic.channel === 'config';
+    }
+    const relay = this.#connections.get(client)?.relay;
+    return relay ? mayRelaySubscribe(relay, filter, this.#deps.login.find) : false;
   }
 
   /** Never throws: the broker also calls it for wills, and then sometimes without a client. */
@@ -310,12 +373,20 @@ export class Broker {
     packet.retain = false;
     const topic = parseTopic(packet.topic);
     const connection = client === null ? undefined : this.#connections.get(client);
-    const device = connection?.device;
-    if (client === null || !device || connection === undefined) {
+    if (client === null || connection === undefined) {
       done(new RefusedError('nobody published this'));
       return;
     }
+    const { device, relay } = connection;
     const payload = bytesOf(packet.payload);
+    if (relay !== null && topic?.topicId !== client.id) {
+      this.#publishForDevice(client, connection, relay, packet, done);
+      return;
+    }
+    if (device === null) {
+      done(new RefusedError('nobody published this'));
+      return;
+    }
     const refuse = (code: Code, detail: string): void =>
       this.#refusePacket(client, payload, code, detail, () => done(new RefusedError(code)));
     if (topic === null || topic.topicId !== client.id) {
@@ -334,6 +405,60 @@ export class Broker {
     }
   }
 
+  /**
+   * A relay's message for one of its devices. What is not taken is acknowledged all the same: closing the
+   * connection would punish its other devices, and a bridge would send the same again for ever.
+   */
+  #publishForDevice(
+    client: Client,
+    connection: Connection,
+    relay: RelayRecord,
+    packet: PublishPacket,
+    done: (error?: Error | null) => void,
+  ): void {
+    const payload = bytesOf(packet.payload);
+    const swallow = (): void => {
+      // The broker goes on to publish it; nobody can be subscribed to this.
+      packet.topic = SWALLOWED_TOPIC;
+      packet.payload = Buffer.alloc(0);
+      done(null);
+    };
+    if (packet.qos === 2) {
+      const end = () => done(new RefusedError('QOS_UNSUPPORTED'));
+      this.#refusePacket(client, payload, 'QOS_UNSUPPORTED', 'QoS 2; publish with QoS 1', end);
+      return;
+    }
+    const route = routeOfRelay(relay, packet.topic, this.#deps.login.find);
+    if (route.kind === 'ignore') {
+      swallow();
+      return;
+    }
+    if (route.kind === 'refuse') {
+      const { code, detail, retry } = route;
+      this.#note(client, code, detail);
+      if (retry !== null) {
+        this.#write(client, retry, 'receipt', this.#deps.retryReceipt(retry, payload, code));
+      }
+      swallow();
+      return;
+    }
+    const { device } = route;
+    this.#carriers.set(device.id, { client, device });
+    if (route.channel === 'up') {
+      this.#takeEnvelope(client, connection, device, payload, done);
+      return;
+    }
+    this.#takeHello(connection, device, payload).then((fault) => {
+      if (fault === null) this.#sendConfig(client, device);
+      else {
+        const receipt = this.#deps.refusalReceipt(device, payload, 'HELLO_INVALID');
+        this.#note(client, 'HELLO_INVALID', `${device.did}: ${fault}`);
+        this.#write(client, device, 'receipt', receipt);
+      }
+      swallow();
+    }, done);
+  }
+
   #takeEnvelope(
     client: Client,
     connection: Connection,
@@ -349,7 +474,7 @@ export class Broker {
         const code = decision.retryCode ?? 'OVERLOADED';
         this.#deps.count(code);
         logger.warn({ device: device.did, code }, 'envelope not taken now');
-        this.#write(client, 'receipt', decision.receipt);
+        this.#write(client, device, 'receipt', decision.receipt);
         connection.guard.hold('closing', true);
         setTimeout(() => connection.guard.destroy(), RETRY_CLOSE_MS).unref();
         return;
@@ -371,7 +496,9 @@ export class Broker {
     payload: Uint8Array,
   ): Promise<string | null> {
     connection.hellos += 1;
-    connection.guard.hold('hello', true);
+    // A relay's hellos are of many devices; they need not wait for each other.
+    const hellosMax = connection.relay === null ? 1 : RELAY_HELLOS_MAX;
+    if (connection.hellos >= hellosMax) connection.guard.hold('hello', true);
     try {
       // A view would take its whole chunk along to the other thread.
       const copy = new Uint8Array(payload);
@@ -381,7 +508,7 @@ export class Broker {
       });
     } finally {
       connection.hellos -= 1;
-      if (connection.hellos === 0) connection.guard.hold('hello', false);
+      if (connection.hellos < hellosMax) connection.guard.hold('hello', false);
     }
   }
 
@@ -397,20 +524,35 @@ export class Broker {
     const device = this.#connections.get(client)?.device;
     if (
       device &&
-      this.#write(client, 'receipt', this.#deps.refusalReceipt(device, payload, code))
+      this.#write(client, device, 'receipt', this.#deps.refusalReceipt(device, payload, code))
     ) {
       // The broker writes on a later turn of the event loop; the guard flushes what is written before it closes.
       setImmediate(() => setImmediate(end));
     } else end();
   }
 
-  #write(client: Client, channel: 'receipt' | 'config', payload: Uint8Array): boolean {
+  #sendConfig(client: Client, device: DeviceRecord): void {
+    this.#write(client, device, 'config', this.#deps.config(device));
+  }
+
+  /** Writes a message for a device to the client, its own or its relay's, if that is subscribed to it. */
+  #write(
+    client: Client,
+    device: DeviceRecord,
+    channel: 'receipt' | 'config',
+    payload: Uint8Array,
+  ): boolean {
     const connection = this.#connections.get(client);
-    const topic = topicOf(client.id, channel);
-    if (connection === undefined || !Object.hasOwn(subscriptionsOf(client), topic)) return false;
+    if (connection === undefined) return false;
+    const topic = topicOf(topicIdFromDid(device.did), channel);
+    const subscriptions = subscriptionsOf(client);
+    const isSubscribed =
+      Object.hasOwn(subscriptions, topic) ||
+      (connection.relay !== null && Object.hasOwn(subscriptions, topicOf('+', channel)));
+    if (!isSubscribed) return false;
     if (connection.guard.unsentBytes > UNSENT_BYTES_MAX) {
       this.#deps.logger.info(
-        { device: connection.device?.did },
+        { device: device.did, relay: connection.relay?.name },
         'message left out: client is slow',
       );
       return false;
@@ -426,9 +568,12 @@ export class Broker {
   #note(client: Client, code: Code, detail: string): void {
     this.#deps.count(code);
     const connection = this.#connections.get(client);
-    const device = connection?.device?.did ?? (client.id ? didFromTopicId(client.id) : undefined);
+    const relay = connection?.relay?.name;
+    const device =
+      connection?.device?.did ??
+      (client.id && relay === undefined ? didFromTopicId(client.id) : undefined);
     this.#deps.logger.warn(
-      { code, device, address: connection?.guard.remoteAddress, detail },
+      { code, device, relay, address: connection?.guard.remoteAddress, detail },
       'client refused',
     );
   }
@@ -445,7 +590,12 @@ export class Broker {
     const connection = this.#connections.get(client);
     if (connection === undefined) return;
     this.#connections.delete(client);
-    const { device } = connection;
+    const { device, relay } = connection;
+    if (relay !== null) {
+      for (const [id, carrier] of this.#carriers)
+        if (carrier.client === client) this.#carriers.delete(id);
+      this.#deps.logger.debug({ relay: relay.name }, 'relay disconnected');
+    }
     if (device !== null && this.#byDevice.get(device.id) === client) {
       this.#byDevice.delete(device.id);
       this.#deps.logger.debug({ device: device.did }, 'device disconnected');
@@ -479,6 +629,12 @@ function unavailable(why: string): AuthenticateError {
 
 function bytesOf(payload: Buffer | string): Uint8Array {
   return typeof payload === 'string' ? Buffer.from(payload) : payload;
+}
+
+/** A device's hello; a relay's state, and its own hello when it is a device. */
+function isWillAllowed(topic: string, clientId: string, { device, relay }: Principal): boolean {
+  if (relay !== null && isBridgeState(topic)) return true;
+  return device !== null && topic === topicOf(clientId, 'hello');
 }
 
 /** The broker's own table of a client's subscriptions; it has no inherited names. */

@@ -195,5 +195,8 @@ function protocolLevel(bytes: Buffer): number | null {
   const nameBytes = bytes.readUInt16BE(at);
   const name = bytes.subarray(at + 2, at + 2 + nameBytes).toString('latin1');
   if (name !== 'MQTT' && name !== 'MQIsdp') return null;
-  return bytes[at + 2 + nameBytes] ?? null;
+  const level = bytes[at + 2 + nameBytes];
+  if (level === undefined) return null;
+  // A Mosquitto bridge (try_private) says so in the highest bit of levels 3 and 4.
+  return (level & 0x7f) === 3 || (level & 0x7f) === 4 ? level & 0x7f : level;
 }

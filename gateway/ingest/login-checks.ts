@@ -1,6 +1,8 @@
 import { type PublicKey, parseDid, readLoginToken, toHex } from '@waystone/proto';
 import { verifyNative } from '../core/native-signature.js';
+import type { SecretHash } from '../core/relay.js';
 import { type CheckedHello, readHello } from './hello.js';
+import { RelaySecrets } from './relay-secret.js';
 
 /** A gateway's name and key, as logins and hellos must address them. */
 export interface Gateway {
@@ -10,6 +12,7 @@ export interface Gateway {
 
 /** What a login or hello costs to check: points on curves and signatures. Runs in the login thread. */
 export function loginChecks(gateway: Gateway) {
+  const secrets = new RelaySecrets();
   return {
     isDid: (did: string): boolean => parseDid(did) !== null,
 
@@ -26,6 +29,10 @@ export function loginChecks(gateway: Gateway) {
     /** Reads a hello of a device. @returns it, or why it is refused. */
     hello: (payload: Uint8Array, device: PublicKey): CheckedHello | { fault: string } =>
       readHello(payload, device, gateway.publicKey),
+
+    /** Checks the secret of a relay. @returns null when it cannot be looked at now. */
+    secret: (secret: string, kept: SecretHash): Promise<boolean | null> =>
+      secrets.isRight(secret, kept),
   };
 }
 

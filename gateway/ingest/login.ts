@@ -1,13 +1,18 @@
 import { type Code, didFromTopicId, LOGIN_TOKEN_CHARS_MAX } from '@waystone/proto';
 import type { DeviceRecord } from '../core/ports.js';
+import { RELAY_NAME, type RelayRecord } from '../core/relay.js';
 import type { Remote } from '../core/rpc.js';
 import type { LoginChecks } from './login-checks.js';
 
 /** What a login needs from the rest of the gateway. */
 export interface LoginDeps {
-  /** Checks what needs a signature, off the broker's thread. */
+  /** Checks what is dear to check, off the broker's thread. */
   readonly checks: Remote<LoginChecks>;
   find(did: string): DeviceRecord | undefined;
+  /** A relay by its name. */
+  findRelay(name: string): RelayRecord | undefined;
+  /** The relay that logs in as this device. */
+  relayOf(device: number): RelayRecord | undefined;
   /** Opens or re-enters a session; durable when it resolves. */
   enter(
     device: number,
@@ -16,24 +21,49 @@ export interface LoginDeps {
   ): Promise<'LOGIN_REPLAYED' | 'SESSION_CLOSED' | null>;
 }
 
+/** What a CONNECT says. */
+export interface Credentials {
+  readonly clientId: string;
+  readonly username: string | undefined;
+  readonly password: Uint8Array | undefined;
+}
+
+/** Who logged in: a device, a relay, or a device that is a relay. */
+export interface Principal {
+  readonly device: DeviceRecord | null;
+  readonly relay: RelayRecord | null;
+}
+
 export type LoginResult =
-  | { readonly device: DeviceRecord }
+  | Principal
   | {
       readonly code: Code;
       readonly detail: string;
       /** CONNACK return code of MQTT 3.1.1 §3.2.2.3. */
-      readonly returnCode: 2 | 4 | 5;
+      readonly returnCode: 2 | 3 | 4 | 5;
     };
 
 /**
- * Decides a CONNECT: client id = the device's did:key without `did:key:`, password = a login token signed by
- * the device key. Whoever is not enrolled stays out.
+ * Whether a CONNECT is a relay's: its user name is that of a relay with a secret. Its client id says nothing,
+ * since a Mosquitto bridge makes one up from its host's name.
  */
-export async function login(
-  clientId: string,
-  password: Uint8Array | undefined,
-  deps: LoginDeps,
-): Promise<LoginResult> {
+export function isRelayLogin(
+  username: string | undefined,
+  deps: Pick<LoginDeps, 'findRelay'>,
+): username is string {
+  if (username === undefined || !RELAY_NAME.test(username)) return false;
+  const relay = deps.findRelay(username);
+  return relay !== undefined && 'salt' in relay.login;
+}
+
+/**
+ * Decides a CONNECT. A device has client id = its did:key without `did:key:` and password = a login token
+ * signed by its key; a relay has user name = its name and password = its secret. Whoever is not enrolled stays
+ * out.
+ */
+export async function login(credentials: Credentials, deps: LoginDeps): Promise<LoginResult> {
+  const { clientId, username, password } = credentials;
+  if (isRelayLogin(username, deps)) return loginRelay(username, password, deps);
   const did = didFromTopicId(clientId);
   const device = deps.find(did);
   if (device === undefined) {
@@ -45,14 +75,13 @@ export async function login(
         }
       : {
           code: 'CLIENT_ID_INVALID',
-          detail: 'the client id must be a did:key without "did:key:"',
+          detail:
+            'the client id must be a did:key without "did:key:", or the user name a relay\u2019s',
           returnCode: 2,
         };
   }
   if (device.revokedAtUs !== null) return revoked(did);
-  if (password === undefined) {
-    return { code: 'LOGIN_INVALID', detail: 'the login has no password', returnCode: 4 };
-  }
+  if (password === undefined) return withoutPassword();
   // A token over the limit stays one that is over it, and is not copied from thread to thread.
   const token = Buffer.from(password.subarray(0, LOGIN_TOKEN_CHARS_MAX + 1)).toString('latin1');
   const read = await deps.checks.token(token, device.publicKey);
@@ -72,7 +101,45 @@ export async function login(
     };
   }
   // The device may have been revoked while the ledger opened its session.
-  return deps.find(did)?.revokedAtUs === null ? { device } : revoked(did);
+  if (deps.find(did)?.revokedAtUs !== null) return revoked(did);
+  return { device, relay: deps.relayOf(device.id) ?? null };
+}
+
+async function loginRelay(
+  name: string,
+  password: Uint8Array | undefined,
+  deps: LoginDeps,
+): Promise<LoginResult> {
+  const kept = deps.findRelay(name)?.login;
+  if (password === undefined) return withoutPassword();
+  if (kept === undefined || !('salt' in kept)) return relayRemoved(name);
+  const secret = Buffer.from(password.subarray(0, LOGIN_TOKEN_CHARS_MAX)).toString('latin1');
+  const isRight = await deps.checks.secret(secret, kept);
+  if (isRight === null) {
+    return {
+      code: 'OVERLOADED',
+      detail: 'too many secrets of relays are being checked; it may try again at once',
+      returnCode: 3,
+    };
+  }
+  if (!isRight) {
+    return {
+      code: 'LOGIN_INVALID',
+      detail: `the password is not the secret of relay ${name}; waystone relays add makes a new one`,
+      returnCode: 4,
+    };
+  }
+  // It may have been removed, or added anew with another secret, meanwhile.
+  const relay = deps.findRelay(name);
+  return relay?.login === kept ? { device: null, relay } : relayRemoved(name);
+}
+
+function withoutPassword(): LoginResult {
+  return { code: 'LOGIN_INVALID', detail: 'the login has no password', returnCode: 4 };
+}
+
+function relayRemoved(name: string): LoginResult {
+  return { code: 'LOGIN_INVALID', detail: `relay ${name} was removed`, returnCode: 5 };
 }
 
 function revoked(did: string): LoginResult {

@@ -7,6 +7,7 @@ import type { Counters } from './counters.js';
 import type { DeviceTable } from './devices.js';
 import { forgeDatasetOperations } from './forge-datasets.js';
 import { forgeJournalOperations } from './forge-journal.js';
+import { relayOperations } from './relays.js';
 
 /** A statement of a device, named by where it begins. */
 export interface StatementReference {
@@ -106,6 +107,7 @@ export function ledgerOperations(deps: {
 
     ...forgeDatasetOperations(db),
     ...forgeJournalOperations(db),
+    ...relayOperations(db),
   };
 }
 

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
 import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
+import { RELAYS_DDL } from './relays.js';
 
 /**
  * The ledger's tables. Ids are small integers; hashes, keys and envelopes are blobs; times are µs UTC.
@@ -111,7 +112,7 @@ ${FORGE_JOURNAL_DDL}`,
   `
 -- Entries and frames went to batch files.
 DROP TABLE envelopes;
-`,
+${RELAYS_DDL}`,
 ];
 
 /** Page size of a new ledger in bytes: fewer, larger pages suit rows of many kB. */

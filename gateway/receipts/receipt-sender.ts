@@ -1,5 +1,6 @@
 import {
   type Code,
+  type Outcome,
   type ReceiptBody,
   sha256,
   statementBytesOf,
@@ -55,11 +56,20 @@ export class ReceiptSender {
 
   /** A receipt that says why something from this device was not taken. */
   refusal(device: DeviceRecord, payload: Uint8Array, code: Code): Uint8Array {
+    return this.#answer(device, payload, { kind: 'refused', code });
+  }
+
+  /** A receipt that tells a device to come again with this. */
+  retry(device: DeviceRecord, payload: Uint8Array, code: Code, afterSeconds: number): Uint8Array {
+    return this.#answer(device, payload, { kind: 'retry', code, afterSeconds });
+  }
+
+  #answer(device: DeviceRecord, payload: Uint8Array, outcome: Outcome): Uint8Array {
     const statement = statementBytesOf(payload);
     const body: ReceiptBody = {
       device: device.keyId,
       statement: statement === null ? sha256(payload) : statementHash(statement),
-      outcome: { kind: 'refused', code },
+      outcome,
     };
     return this.#deps.receiptMaker.forBodies([body])[0] as Uint8Array;
   }
