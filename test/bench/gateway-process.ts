@@ -41,7 +41,7 @@ export class BenchGateway {
 
   static async makeHome(): Promise<string> {
     const home = await mkdtemp(
-      join(process.env.WAYSTONE_BENCH_FOLDER ?? tmpdir(), 'waystone-bench-'),
+      join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-bench-'),
     );
     await promisify(execFile)(process.execPath, [MAIN, '--home', home, 'init']);
     return home;
@@ -55,7 +55,7 @@ export class BenchGateway {
       profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
     const child = spawn(
       process.execPath,
-      [...profile, MAIN, '--home', home, 'start', ...all.flatMap((one) => ['--set', one])],
+      [...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []), ...profile, MAIN, '--home', home, 'start', ...all.flatMap((one) => ['--set', one])],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     let written = '';

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { KeyType } from '@waystone/proto';
 import { BenchGateway, type GatewaySettings } from './gateway-process.js';
 import type { Counts, LoadCalls } from './load/main.js';
-import { cpuUsOf } from './machine.js';
+import { cpuUsOf, threadCpuUsOf } from './machine.js';
 import { CallableProcess } from './process-calls.js';
 import { checkStored, type StoredReport } from './stored.js';
 
@@ -28,6 +28,8 @@ export interface IngestResult {
   readonly envelopesPerSecond: number;
   /** µs of CPU a frame. */
   readonly cpu: { readonly gateway: number; readonly load: number };
+  /** µs of CPU a frame of each thread that has a share, in order of their making; the first is the main thread. */
+  readonly threads: readonly number[];
   readonly seconds: number;
   readonly outOfOrder: number;
   /** Receipts other than `stored`. */
@@ -75,6 +77,9 @@ export async function runIngest(options: IngestOptions): Promise<IngestResult> {
     ...options.gateway,
     set: [
       `mqtt.connectionsMax=${connections + 100}`,
+      `mqtt.connectionsPerAddressMax=${connections + 100}`,
+      'mqtt.messagesPerSecondMax=0',
+      'mqtt.bytesPerSecondMax=0',
       `mqtt.inFlightPerConnectionMax=${Math.max(64, window)}`,
       ...(options.gateway?.set ?? []),
     ],
@@ -90,8 +95,10 @@ export async function runIngest(options: IngestOptions): Promise<IngestResult> {
     await delay(warmUpSeconds * 1000);
     const begin = await load.calls.count();
     const cpuBegin = cpuUsOf(gateway.pid);
+    const threadsBegin = threadCpuUsOf(gateway.pid);
     const end = await countAfter(load, begin, seconds, connections);
     const cpuEnd = cpuUsOf(gateway.pid);
+    const threadsEnd = threadCpuUsOf(gateway.pid);
     if (options.gateway?.profileFolder === undefined) await gateway.kill();
     else await gateway.stop();
     await delay(100); // What was on its way to the load.
@@ -103,6 +110,7 @@ export async function runIngest(options: IngestOptions): Promise<IngestResult> {
       framesPerSecond: frames / elapsed,
       envelopesPerSecond: frames / framesEach / elapsed,
       cpu: { gateway: (cpuEnd - cpuBegin) / frames, load: (end.cpuUs - begin.cpuUs) / frames },
+      threads: threadShares(threadsBegin, threadsEnd, frames),
       seconds: elapsed,
       outOfOrder: last.outOfOrder,
       otherReceipts: last.otherReceipts,
@@ -112,6 +120,18 @@ export async function runIngest(options: IngestOptions): Promise<IngestResult> {
     load.kill();
     await gateway.remove();
   }
+}
+
+function threadShares(
+  begin: ReadonlyMap<number, number>,
+  end: ReadonlyMap<number, number>,
+  frames: number,
+): number[] {
+  return [...end]
+    .sort(([a], [b]) => a - b)
+    .map(([thread, us]) => (us - (begin.get(thread) ?? 0)) / frames)
+    .filter((us) => us * frames > 10_000)
+    .map((us) => Math.round(us * 100) / 100);
 }
 
 /** Counts after so many seconds, or sooner when the first connections have sent all they had. */

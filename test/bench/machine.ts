@@ -4,6 +4,7 @@ import {
   fdatasyncSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeSync,
@@ -62,7 +63,7 @@ export function machine(): Machine {
 /** Median ms of an fdatasync after an append of 4 KiB, over 200 of them. */
 export function fdatasyncP50Ms(): number {
   const folder = mkdtempSync(
-    join(process.env.WAYSTONE_BENCH_FOLDER ?? tmpdir(), 'waystone-bench-'),
+    join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-bench-'),
   );
   const fd = openSync(join(folder, 'probe'), 'w');
   try {
@@ -89,6 +90,16 @@ export function cpuUsOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
+}
+
+/** CPU of each thread of a process so far, µs, by thread id; the lowest is the main thread. */
+export function threadCpuUsOf(pid: number): Map<number, number> {
+  const threads = new Map<number, number>();
+  for (const name of readdirSync(`/proc/${pid}/task`)) {
+    const [ns] = readFileSync(`/proc/${pid}/task/${name}/schedstat`, 'latin1').split(' ');
+    threads.set(Number(name), Number(ns) / 1000);
+  }
+  return threads;
 }
 
 /** Resident memory of a process, bytes. */

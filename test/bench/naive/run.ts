@@ -35,7 +35,7 @@ const AHEAD = 2_000;
 export async function runNaive(options: NaiveOptions): Promise<NaiveResult> {
   const { connections, framesEach, signing, withTree } = options;
   const folder = mkdtempSync(
-    join(process.env.WAYSTONE_BENCH_FOLDER ?? tmpdir(), 'waystone-naive-'),
+    join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-naive-'),
   );
   const load = new CallableProcess<NaiveLoadCalls>('naive/load.js');
   const consumer = new CallableProcess<NaiveConsumerCalls>('naive/consumer.js');
