@@ -149,7 +149,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     stops.push(() => reader.stop());
 
     // seal
-    const datasets = new DatasetThread(datasetsFolder, reader.sealPort, onFatal);
+    const datasets = new DatasetThread(config.dataFolder, onFatal);
     stops.push(() => datasets.stop());
     const sealer = new Sealer(
       { streams: config.streams, chainId: forge.chainId, idao: forge.idao, everyMs: SEAL_EVERY_MS },
@@ -300,7 +300,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         logger.info({ relay: name }, 'relay removed');
         return relay;
       },
-      backup: (folder) => writeBackup({ folder, datasetsFolder, ledger, gateway: did }),
+      backup: (folder) =>
+        writeBackup({ folder, dataFolder: config.dataFolder, ledger, gateway: did }),
     });
     const { host, port } = config.http;
     const http = await startHttp({ host, port, token: await loadToken(config.home), view, logger });

@@ -143,6 +143,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
   const box = async (): Promise<GatewayStatus['box']> => {
     const disk = await statfs(config.dataFolder);
     const { host } = config.mqtt;
+    const stored = await reader.storedBytes();
     const why = deps.notReady() ?? sealer.lastError ?? '';
     return {
       state: deps.notReady() !== null ? 'stopping' : sealer.lastError !== null ? 'degraded' : 'ok',
@@ -151,7 +152,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
       http: deps.httpAddress(),
       clockTrusted: clock.isTrusted(),
       diskFreeBytes: disk.bavail * disk.bsize,
-      dataBytes: (await reader.storedBytes()).ledger,
+      dataBytes: stored.ledger + stored.batches,
       memoryBytes: process.memoryUsage.rss(),
     };
   };

@@ -1,6 +1,7 @@
 import { toHex } from './bytes.js';
 import { decodeEntry, INGEST_FLAGS } from './entry.js';
 import { decodeFrame, wire } from './frame.js';
+import { scanFrame, scanned } from './frame-scan.js';
 import type { Manifest, ManifestDevice, ManifestQuality } from './manifest.js';
 import { readStatement, TIME_BASES } from './statement.js';
 
@@ -115,6 +116,16 @@ export class DatasetSummary {
 
   #addFrame(bytes: Uint8Array): void {
     this.#frameBytes += bytes.length;
+    // Most frames need no decoding.
+    if (scanFrame(bytes) >= 0) {
+      this.#imuSamples += scanned.imuSamples;
+      this.#wheelSpeeds += scanned.wheelSpeeds;
+      this.#canFrames += scanned.canFrames;
+      if (scanned.hasPosition) {
+        this.#addPosition(scanned.latitudeE9, scanned.longitudeE9, scanned.fix);
+      }
+      return;
+    }
     const frame = decodeFrame(bytes);
     this.#imuSamples += frame.imu?.length ?? 0;
     this.#wheelSpeeds += frame.wheelSpeeds?.length ?? 0;
@@ -123,9 +134,12 @@ export class DatasetSummary {
     if (frame.discarded != null) this.#lossReports += 1;
     const position = frame.position;
     if (position == null) return;
-    this.#latitude.add(position.latitudeE9 ?? 0);
-    this.#longitude.add(position.longitudeE9 ?? 0);
-    const fix = position.fix ?? 0;
+    this.#addPosition(position.latitudeE9 ?? 0, position.longitudeE9 ?? 0, position.fix ?? 0);
+  }
+
+  #addPosition(latitudeE9: number, longitudeE9: number, fix: number): void {
+    this.#latitude.add(latitudeE9);
+    this.#longitude.add(longitudeE9);
     this.#fixes.set(fix, (this.#fixes.get(fix) ?? 0) + 1);
   }
 }

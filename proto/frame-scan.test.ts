@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import protobuf from 'protobufjs';
 import { describe, expect, it } from 'vitest';
 import { decodeFrame, encodeFrame, type Frame, frameFault, wire } from './frame.js';
-import { SCAN, SCANNED_MESSAGES, scanFrame } from './frame-scan.js';
+import { SCAN, SCANNED_MESSAGES, scanFrame, scanned } from './frame-scan.js';
 
 const FRAME: Frame = {
   salt: new Uint8Array(16).fill(7),
@@ -39,6 +39,20 @@ function judge(bytes: Uint8Array): number | null {
   } catch {
     return null;
   }
+}
+
+/** What a scan finds in a frame, by decoding. */
+function tally(frame: Frame): typeof scanned {
+  return {
+    timeUs: frame.timeUs ?? 0,
+    hasPosition: frame.position != null,
+    latitudeE9: frame.position?.latitudeE9 ?? 0,
+    longitudeE9: frame.position?.longitudeE9 ?? 0,
+    fix: frame.position?.fix ?? 0,
+    imuSamples: frame.imu?.length ?? 0,
+    wheelSpeeds: frame.wheelSpeeds?.length ?? 0,
+    canFrames: frame.can?.length ?? 0,
+  };
 }
 
 function mulberry32(seed: number): () => number {
@@ -100,11 +114,12 @@ describe('scanFrame', () => {
             ...bytes.slice(at),
           ]);
       }
-      const scanned = scanFrame(bytes);
-      if (scanned === -1) refused += 1;
+      const timeUs = scanFrame(bytes);
+      if (timeUs === -1) refused += 1;
       else {
         accepted += 1;
-        expect(judge(bytes), Buffer.from(bytes).toString('hex')).toBe(scanned);
+        expect(judge(bytes), Buffer.from(bytes).toString('hex')).toBe(timeUs);
+        expect(scanned, Buffer.from(bytes).toString('hex')).toEqual(tally(decodeFrame(bytes)));
       }
     }
     expect(Math.min(accepted, refused)).toBeGreaterThan(5_000);

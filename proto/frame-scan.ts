@@ -40,6 +40,8 @@ export const SCANNED_MESSAGES: readonly {
 
 const FRAME = 0;
 const POSITION = 2;
+/** Number of a position's `fix`. */
+const FIX = 6;
 
 /** Kinds by message and field number; numbers above 15 do not fit into the one-byte tags that are scanned. */
 const KINDS = SCANNED_MESSAGES.map(({ fields }) => {
@@ -63,7 +65,17 @@ const LONGITUDE_ZIGZAG_MAX = 360e9;
 /** Bytes of a position's covariance: nine floats. */
 const COVARIANCE_BYTES = 36;
 
-let timeUs = 0;
+/** What the frame holds that {@link scanFrame} looked at last, if it accepted it. */
+export const scanned = {
+  timeUs: 0,
+  hasPosition: false,
+  latitudeE9: 0,
+  longitudeE9: 0,
+  fix: 0,
+  imuSamples: 0,
+  wheelSpeeds: 0,
+  canFrames: 0,
+};
 
 /**
  * A quick look at a frame's bytes, without building objects. It answers only where decoding the frame and
@@ -73,8 +85,15 @@ let timeUs = 0;
  * @returns the frame's time in µs, or -1 when it must be decoded to be judged.
  */
 export function scanFrame(frame: Uint8Array): number {
-  timeUs = 0;
-  return scanMessage(frame, 0, frame.length, FRAME) ? timeUs : -1;
+  scanned.timeUs = 0;
+  scanned.hasPosition = false;
+  scanned.latitudeE9 = 0;
+  scanned.longitudeE9 = 0;
+  scanned.fix = 0;
+  scanned.imuSamples = 0;
+  scanned.wheelSpeeds = 0;
+  scanned.canFrames = 0;
+  return scanMessage(frame, 0, frame.length, FRAME) ? scanned.timeUs : -1;
 }
 
 function scanMessage(buf: Uint8Array, from: number, end: number, message: number): boolean {
@@ -97,8 +116,13 @@ function scanMessage(buf: Uint8Array, from: number, end: number, message: number
       while (at < end && (buf[at] as number) >= 0x80) at += 1;
       at += 1;
       if (at > end || at - start > bytesMax) return false;
-      if (kind === varint64 && !takeInteger(message, number, integerAt(buf, start, at)))
-        return false;
+      if (kind === varint64) {
+        if (!takeInteger(message, number, integerAt(buf, start, at))) return false;
+      } else if (message === POSITION && number === FIX) {
+        // A fifth byte may make it negative.
+        if (at - start > 4) return false;
+        scanned.fix = integerAt(buf, start, at);
+      }
       continue;
     }
     if (kind === none || wireType !== WIRE_LENGTH || at >= end) return false;
@@ -110,6 +134,7 @@ function scanMessage(buf: Uint8Array, from: number, end: number, message: number
     const stop = at + length;
     if (stop > end) return false;
     if (kind > FRAME) {
+      if (message === FRAME) countMessage(number);
       if (!scanMessage(buf, at, stop, kind)) return false;
     } else if (kind === floats) {
       if (length % 4 !== 0 || (message === POSITION && length !== COVARIANCE_BYTES)) return false;
@@ -131,8 +156,19 @@ function integerAt(buf: Uint8Array, from: number, end: number): number {
 /** Takes a 64-bit field. @returns whether it is within its range. */
 function takeInteger(message: number, number: number, value: number): boolean {
   if (message === POSITION) {
+    const signed = value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    if (number === 1) scanned.latitudeE9 = signed;
+    else scanned.longitudeE9 = signed;
     return value <= (number === 1 ? LATITUDE_ZIGZAG_MAX : LONGITUDE_ZIGZAG_MAX);
   }
-  timeUs = value;
+  scanned.timeUs = value;
   return value <= UINT53_MAX;
+}
+
+/** Counts a message in the frame by the number of its field. */
+function countMessage(number: number): void {
+  if (number === 4) scanned.hasPosition = true;
+  else if (number === 6) scanned.imuSamples += 1;
+  else if (number === 7) scanned.wheelSpeeds += 1;
+  else if (number === 8) scanned.canFrames += 1;
 }

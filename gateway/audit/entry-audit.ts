@@ -13,11 +13,12 @@ import {
   type PublicKey,
   readStatement,
   type Statement,
+  scanFrame,
   splitFrames,
   statementHash,
   TreePeaks,
   toHex,
-  treeRoot,
+  treeRootOfData,
 } from '@waystone/proto';
 import { messageOf } from '../core/errors.js';
 import type { Report, Where } from './report.js';
@@ -215,7 +216,7 @@ export class EntryAudit {
       return null;
     }
     this.#frames += frames.length;
-    if (!equalBytes(treeRoot(frames.map(leafHash)), statement.framesRoot)) {
+    if (!equalBytes(treeRootOfData(frames), statement.framesRoot)) {
       const detail = 'the frames are not those that the statement commits to';
       this.#report.check('frames roots').fail(detail, where);
     }
@@ -300,6 +301,12 @@ export function signatureKind(key: PublicKey): Manifest['signatures'] {
 
 /** What is wrong with a frame's bytes, or null; widens `times` (µs) by the frame's time. */
 export function checkFrame(bytes: Uint8Array, times: { min: number; max: number }): string | null {
+  const scannedUs = scanFrame(bytes);
+  if (scannedUs >= 0) {
+    times.min = Math.min(times.min, scannedUs);
+    times.max = Math.max(times.max, scannedUs);
+    return null;
+  }
   try {
     const frame = decodeFrame(bytes);
     const timeUs = Number(frame.timeUs ?? 0);

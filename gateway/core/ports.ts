@@ -51,6 +51,8 @@ export interface SealingBatch {
   readonly stream: number;
   readonly challengeable: boolean;
   readonly entries: number;
+  /** Bytes of frames. */
+  readonly bytes: number;
   /** Set from `frozen` on. */
   readonly logId: Uint8Array | null;
   readonly logIndex: number | null;
@@ -78,7 +80,7 @@ export interface SealLedger {
   appendLog(batch: number, sealed: SealedDataset): Promise<LogHead>;
   /** The stored checkpoint of a logged batch. */
   logHead(batch: number): Promise<LogHead>;
-  /** Step 5: marks the batch sealed and deletes its envelopes. */
+  /** Step 5: marks the batch sealed and deletes its file. */
   markSealed(batch: number): Promise<void>;
   /** did:key of every enrolled device by key id in hex. */
   dids(): Promise<Record<string, string>>;

@@ -67,22 +67,6 @@ describe('writing a dataset folder', () => {
     await rm(other, { recursive: true });
   });
 
-  it('writes the same bytes when the sizes are known beforehand, then walking the rows once', async () => {
-    const first = await contents((await writeDatasetFolder(options, rows)).directory);
-    let walks = 0;
-    const once = {
-      [Symbol.iterator]() {
-        walks += 1;
-        return rows[Symbol.iterator]();
-      },
-    };
-    await rm(parent, { recursive: true });
-    const frameSizes = rows.map(({ frames }) => frames.length);
-    const second = await writeDatasetFolder({ ...options, frameSizes }, once);
-    expect(await contents(second.directory)).toEqual(first);
-    expect(walks).toBe(1);
-  });
-
   it('writes frames that are larger than its buffer in all', async () => {
     const large = Array.from({ length: 12 }, (_, at) =>
       makeRow(keys[0] as (typeof keys)[0], {

@@ -43,11 +43,6 @@ export interface DatasetFolderOptions {
   readonly parent: string;
   /** did:key of a key id in lower-case hex; throws for a key that the gateway does not know. */
   readonly didOf: (keyId: string) => string | Promise<string>;
-  /**
-   * Size in bytes of each row's frames, in order, where the caller knows them without reading the rows
-   * (they stand before the frames in their file). Without it the rows are walked twice.
-   */
-  readonly frameSizes?: readonly number[];
 }
 
 /** One envelope of the batch, in the dataset's order. The bytes are copied before the next row is asked for. */
@@ -58,7 +53,7 @@ export interface DatasetRow {
   readonly frames: Uint8Array;
 }
 
-/** Rows that can be walked more than once, each time the same. */
+/** Rows that can be walked twice, each time the same: the frames' sizes stand before the frames in their file. */
 export type DatasetRows = Iterable<DatasetRow> | AsyncIterable<DatasetRow>;
 
 export interface WrittenDataset {
@@ -108,7 +103,7 @@ export async function prepareDatasetFolder(
   rows: DatasetRows,
 ): Promise<PreparedDataset> {
   const { identity, parent } = options;
-  const frameSizes = options.frameSizes ?? (await measure(rows));
+  const frameSizes = await measure(rows);
   if (frameSizes.length === 0) {
     throw new WaystoneError('DATASET_EMPTY', 'a dataset needs at least one entry, got none');
   }

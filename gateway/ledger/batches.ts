@@ -8,7 +8,7 @@ import {
 import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
 import type { BatchRow, LogHead, SealedDataset, SealingBatch } from '../core/ports.js';
-import { ENVELOPES_PER_BATCH } from './schema.js';
+import type { BatchFiles } from './batch-files.js';
 
 export interface BatchLimits {
   readonly entriesMax: number;
@@ -39,6 +39,7 @@ interface BatchRowRecord {
   stream: number;
   challengeable: number;
   entries: number;
+  bytes: number;
   log_id: Buffer | null;
   log_index: number | null;
   sealed_at_us: number | null;
@@ -52,19 +53,19 @@ export class BatchTable {
   readonly #gatewayId: Uint8Array;
   readonly #logId: Uint8Array;
   readonly #open = new Map<string, OpenBatch>();
-  readonly #insertEnvelope: Database.Statement;
+  readonly #files: BatchFiles;
   readonly #insertDevice: Database.Statement;
   readonly #updateBatch: Database.Statement;
 
   constructor(
     db: Database.Database,
-    options: { limits: BatchLimits; gatewayId: Uint8Array; logId: Uint8Array },
+    options: { limits: BatchLimits; gatewayId: Uint8Array; logId: Uint8Array; files: BatchFiles },
   ) {
     this.#db = db;
     this.#limits = options.limits;
     this.#gatewayId = options.gatewayId;
     this.#logId = options.logId;
-    this.#insertEnvelope = db.prepare('INSERT INTO envelopes (id, entry, frames) VALUES (?, ?, ?)');
+    this.#files = options.files;
     this.#insertDevice = db.prepare('INSERT INTO batch_devices (batch, device) VALUES (?, ?)');
     this.#updateBatch = db.prepare(
       'UPDATE batches SET last_received_at_us = ?, entries = ?, frames = ?, bytes = ? WHERE id = ?',
@@ -138,7 +139,7 @@ export class BatchTable {
       this.#insertDevice.run(batch.id, added.device);
       batch.devices.add(added.device);
     }
-    this.#insertEnvelope.run(batch.id * ENVELOPES_PER_BATCH + index, row.entry, row.frames);
+    this.#files.append(batch.id, batch, row);
     batch.entries += 1;
     batch.frames += added.frames;
     batch.bytes += row.frames.length;
@@ -182,11 +183,20 @@ export class BatchTable {
   sealing(): SealingBatch[] {
     const rows = this.#db
       .prepare(
-        `SELECT id, state, stream, challengeable, entries, log_id, log_index, sealed_at_us, root FROM batches
+        `SELECT id, state, stream, challengeable, entries, bytes, log_id, log_index, sealed_at_us, root FROM batches
          WHERE state IN ('due', 'frozen', 'logged') ORDER BY log_index IS NULL, log_index, id`,
       )
       .all() as BatchRowRecord[];
     return rows.map(toSealingBatch);
+  }
+
+  /** Batches whose frames are in their files. */
+  unsealed(): { id: number; entries: number; bytes: number }[] {
+    return this.#db
+      .prepare(
+        `SELECT id, entries, bytes FROM batches WHERE state IN ('open', 'due', 'frozen', 'logged')`,
+      )
+      .all() as { id: number; entries: number; bytes: number }[];
   }
 
   /** Step 1 of sealing: from here on the dataset's bytes are determined. */
@@ -256,9 +266,7 @@ export class BatchTable {
   markSealed(id: number): void {
     const batch = this.#require(id, 'logged');
     this.#db.prepare("UPDATE batches SET state = 'sealed' WHERE id = ?").run(batch.id);
-    this.#db
-      .prepare('DELETE FROM envelopes WHERE id >= ? AND id < ?')
-      .run(id * ENVELOPES_PER_BATCH, (id + 1) * ENVELOPES_PER_BATCH);
+    this.#files.remove(id);
   }
 
   /** Size and root of the log now, or null while it is empty. */
@@ -320,13 +328,14 @@ export class BatchTable {
     this.#db
       .prepare("UPDATE batches SET state = 'due', due_why = ? WHERE id = ?")
       .run(why, batch.id);
+    this.#files.finish(batch.id);
     this.#open.delete(nameOf(batch.stream, batch.challengeable));
   }
 
   #require(id: number, ...states: SealingBatch['state'][]): SealingBatch {
     const row = this.#db
       .prepare(
-        `SELECT id, state, stream, challengeable, entries, log_id, log_index, sealed_at_us, root
+        `SELECT id, state, stream, challengeable, entries, bytes, log_id, log_index, sealed_at_us, root
          FROM batches WHERE id = ?`,
       )
       .get(id) as BatchRowRecord | undefined;
@@ -351,6 +360,7 @@ function toSealingBatch(row: BatchRowRecord): SealingBatch {
     stream: row.stream,
     challengeable: row.challengeable === 1,
     entries: row.entries,
+    bytes: row.bytes,
     logId: row.log_id === null ? null : new Uint8Array(row.log_id),
     logIndex: row.log_index,
     sealedAtUs: row.sealed_at_us,

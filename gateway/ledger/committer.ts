@@ -28,6 +28,9 @@ export const REFUSAL_ROWS_PER_DEVICE_DAY_MAX = 1000;
 /** Receipt trees of earlier groups kept in memory; a tree has a few thousand leaves at most. */
 const TREES_KEPT = 8;
 
+/** Streams of sessions whose highest stored sequence is kept in memory. */
+const HIGHEST_KEPT = 100_000;
+
 const DAY_US = 86_400_000_000;
 const STATEMENT_AT = 8;
 const SIGNATURE_AT = STATEMENT_AT + STATEMENT_BYTES;
@@ -68,9 +71,12 @@ export class Committer {
   readonly #receiptMaker: ReceiptMaker;
   readonly #refusalRows = new Map<string, number>();
   readonly #trees = new Map<number, SignedTree>();
+  /** At least the highest stored sequence, by session and stream: what lies beyond it overlaps nothing. */
+  readonly #highest = new Map<string, number>();
   /** Rises while the process lives, so that a kept tree is never taken for another group's. */
   #nextGroup = 1;
   readonly #findOverlap: Database.Statement;
+  readonly #findHighest: Database.Statement;
   readonly #insertStatement: Database.Statement;
   readonly #insertRefusal: Database.Statement;
   readonly #insertGroup: Database.Statement;
@@ -94,6 +100,11 @@ export class Committer {
       `SELECT first, last, hash, entry_leaf, grp, grp_index FROM statements
        WHERE session = ? AND stream = ? AND first <= ? ORDER BY first DESC LIMIT 1`,
     );
+    this.#findHighest = db
+      .prepare(
+        'SELECT last FROM statements WHERE session = ? AND stream = ? ORDER BY first DESC LIMIT 1',
+      )
+      .pluck();
     this.#insertStatement = db.prepare(
       `INSERT INTO statements (session, stream, first, last, hash, entry_leaf, grp, grp_index, batch, batch_index)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -110,6 +121,7 @@ export class Committer {
   reload(): void {
     this.#trees.clear();
     this.#refusalRows.clear();
+    this.#highest.clear();
     this.#nextGroup = this.#db
       .prepare('SELECT COALESCE(MAX(id) + 1, 1) FROM groups')
       .pluck()
@@ -201,9 +213,12 @@ export class Committer {
       return this.#refuse(item, payload, { code: 'SESSION_UNKNOWN', session: sessionName });
     }
     const last = statement.firstSequence + statement.count - 1;
-    const overlap = this.#findOverlap.get(session.id, statement.stream, last) as
-      | StatementRow
-      | undefined;
+    const streamName = `${session.id}:${statement.stream}`;
+    const highest = this.#highestOf(streamName, session.id, statement.stream);
+    const overlap =
+      statement.firstSequence > highest
+        ? undefined
+        : (this.#findOverlap.get(session.id, statement.stream, last) as StatementRow | undefined);
     if (overlap !== undefined && overlap.last >= statement.firstSequence) {
       if (equalBytes(overlap.hash, hash)) {
         return this.#duplicate(item, device.keyId, statement, overlap);
@@ -250,6 +265,7 @@ export class Committer {
       place.batch.id,
       index,
     );
+    this.#highest.set(streamName, Math.max(highest, last));
     const body: ReceiptBody = {
       device: device.keyId,
       statement: hash,
@@ -322,6 +338,13 @@ export class Committer {
     if (this.#trees.size >= TREES_KEPT) this.#trees.delete(this.#trees.keys().next().value ?? 0);
     this.#trees.set(group, signed);
     return signed;
+  }
+
+  #highestOf(name: string, session: number, stream: number): number {
+    const known = this.#highest.get(name);
+    if (known !== undefined) return known;
+    if (this.#highest.size >= HIGHEST_KEPT) this.#highest.clear();
+    return (this.#findHighest.get(session, stream) as number | undefined) ?? -1;
   }
 
   #count(answer: Judged): void {

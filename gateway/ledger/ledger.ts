@@ -21,6 +21,7 @@ export interface LedgerWorkerData {
 type Control = {
   stop(): void;
   backup(file: string): void;
+  releaseFiles(): void;
 };
 
 /** What the thread says by itself; answers to calls apart. */
@@ -77,9 +78,18 @@ export class Ledger {
     });
   }
 
-  /** Writes a consistent copy of the database while the ledger runs. */
-  backup(file: string): Promise<void> {
-    return this.#control.backup(file);
+  /**
+   * Writes a consistent copy of the database while the ledger runs.
+   *
+   * @param copyFiles copies what the copy names; until it is done no batch file is removed.
+   */
+  async backup(file: string, copyFiles: () => Promise<void>): Promise<void> {
+    try {
+      await this.#control.backup(file);
+      await copyFiles();
+    } finally {
+      await this.#control.releaseFiles();
+    }
   }
 
   /** Commits what waits, closes the database and frees the data folder. */

@@ -1,8 +1,7 @@
 import { fromHex, toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
-import type { BatchRow } from '../core/ports.js';
+import { type BatchFileExtent, batchFileBytes } from '../core/batch-file.js';
 import type { BatchState, DatStatus, DeviceStatus, RefusalRow } from '../core/view.js';
-import { ENVELOPES_PER_BATCH } from './schema.js';
 
 /** Gaps shown per device. */
 const GAPS_MAX = 20;
@@ -222,32 +221,18 @@ export function ledgerQueries(db: Database.Database) {
       return { ...counts, batches };
     },
 
-    /** Size of the database in bytes. */
-    storedBytes: (): { ledger: number } => {
+    /** Bytes of the database, and of the batch files of unsealed batches. */
+    storedBytes: (): { ledger: number; batches: number } => {
       const pages = db.pragma('page_count', { simple: true }) as number;
-      return { ledger: pages * (db.pragma('page_size', { simple: true }) as number) };
-    },
-
-    /** Size in bytes of each row's frames, in order. */
-    frameSizes: (batch: number): number[] =>
-      db
-        .prepare('SELECT length(frames) FROM envelopes WHERE id >= ? AND id < ? ORDER BY id')
-        .pluck()
-        .all(batch * ENVELOPES_PER_BATCH, (batch + 1) * ENVELOPES_PER_BATCH) as number[],
-
-    /** A run of a batch's rows from index `from`: at least one if there is one, then while under `bytesMax`. */
-    rows: (batch: number, from: number, bytesMax: number): BatchRow[] => {
-      const rows: BatchRow[] = [];
-      let bytes = 0;
-      const found = db
-        .prepare('SELECT entry, frames FROM envelopes WHERE id >= ? AND id < ? ORDER BY id')
-        .iterate(batch * ENVELOPES_PER_BATCH + from, (batch + 1) * ENVELOPES_PER_BATCH);
-      for (const row of found as Iterable<BatchRow>) {
-        rows.push(row);
-        bytes += row.entry.length + row.frames.length;
-        if (bytes >= bytesMax) break;
-      }
-      return rows;
+      const unsealed = db
+        .prepare(
+          `SELECT entries, bytes FROM batches WHERE state IN ('open', 'due', 'frozen', 'logged')`,
+        )
+        .all() as BatchFileExtent[];
+      return {
+        ledger: pages * (db.pragma('page_size', { simple: true }) as number),
+        batches: unsealed.reduce((sum, extent) => sum + batchFileBytes(extent), 0),
+      };
     },
   };
 }

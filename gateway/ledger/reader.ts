@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { connectCalls, type Remote } from '../core/rpc.js';
 import { startThread } from '../core/thread-file.js';
 import type { LedgerQueries } from './queries.js';
@@ -7,18 +7,11 @@ import type { LedgerQueries } from './queries.js';
 export class LedgerReader {
   readonly #worker: Worker;
   readonly calls: Remote<LedgerQueries>;
-  /** For the dataset thread, which reads rows without passing them through the main thread. */
-  readonly sealPort: MessagePort;
   readonly #control: Remote<{ close(): void }>;
 
   /** The ledger must be open: the reader does not create it. */
   constructor(dataFolder: string, onFatal: (error: Error) => void) {
-    const { port1, port2 } = new MessageChannel();
-    this.sealPort = port2;
-    this.#worker = startThread(import.meta.url, 'reader-worker.js', {
-      workerData: { dataFolder, seal: port1 },
-      transferList: [port1],
-    });
+    this.#worker = startThread(import.meta.url, 'reader-worker.js', { workerData: { dataFolder } });
     this.#worker.on('error', (error) => onFatal(error as Error));
     const calls = connectCalls<LedgerQueries & { close(): void }>(this.#worker, 'ledger reader');
     this.calls = calls;

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LOG_ID_BYTES } from '@waystone/proto';
 import Database from 'better-sqlite3';
+import { BATCH_FILES_FOLDER } from '../core/batch-file.js';
 import { syncFolderNow } from '../core/durable.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import {
@@ -40,7 +41,10 @@ export async function restoreBackup(options: {
     const ledgerFile = join(dataFolder, 'ledger.sqlite');
     const unfinished = `${ledgerFile}.restoring`;
     await copySynced(join(backup, BACKUP_LEDGER), unfinished);
-    const { logId, roots } = startNewLog(unfinished);
+    if (description.batches !== undefined) {
+      await copyFolder(join(backup, BATCH_FILES_FOLDER), join(dataFolder, BATCH_FILES_FOLDER));
+    }
+    const { logId, roots } = startNewLog(unfinished, dataFolder);
     const datasets = description.datasets.filter((root) => roots.has(root));
     await mkdir(join(dataFolder, BACKUP_DATASETS), { recursive: true, mode: 0o700 });
     for (const root of datasets) {
@@ -86,10 +90,13 @@ export async function startNewLedger(options: {
  *   while the backup was made may lie in it without the ledger's copy knowing: its entries are sealed again, and
  *   that folder would be in their way.
  */
-function startNewLog(ledgerFile: string): { logId: string; roots: ReadonlySet<string> } {
+function startNewLog(
+  ledgerFile: string,
+  dataFolder: string,
+): { logId: string; roots: ReadonlySet<string> } {
   const db = new Database(ledgerFile);
   try {
-    prepareLedger(db);
+    prepareLedger(db, dataFolder);
     const logId = randomBytes(LOG_ID_BYTES);
     db.transaction(() => {
       db.prepare("UPDATE meta SET value = ? WHERE key = 'log_id'").run(logId.toString('hex'));
@@ -119,16 +126,20 @@ async function readDescription(backup: string): Promise<BackupDescription> {
   } catch (cause) {
     throw invalid(`${BACKUP_FILE} cannot be read (${messageOf(cause)})`, cause);
   }
-  if (description.type !== 'waystone-backup' || description.version !== 1) {
-    throw invalid(`${BACKUP_FILE} is not of type waystone-backup version 1`);
+  if (description.type !== 'waystone-backup' || ![1, 2].includes(description.version)) {
+    throw invalid(`${BACKUP_FILE} is not of type waystone-backup version 1 or 2`);
   }
-  const hash = await fileHash(join(backup, BACKUP_LEDGER)).catch((cause) => {
-    throw invalid(`${BACKUP_LEDGER} cannot be read (${messageOf(cause)})`, cause);
-  });
-  if (hash !== description.ledger.sha256) {
-    throw invalid(
-      `${BACKUP_LEDGER} has SHA-256 ${hash}, ${BACKUP_FILE} says ${description.ledger.sha256}`,
-    );
+  const files = (description.batches ?? []).map(({ name, sha256 }) => ({
+    name: join(BATCH_FILES_FOLDER, name),
+    sha256,
+  }));
+  for (const { name, sha256 } of [{ name: BACKUP_LEDGER, ...description.ledger }, ...files]) {
+    const hash = await fileHash(join(backup, name)).catch((cause) => {
+      throw invalid(`${name} cannot be read (${messageOf(cause)})`, cause);
+    });
+    if (hash !== sha256) {
+      throw invalid(`${name} has SHA-256 ${hash}, ${BACKUP_FILE} says ${sha256}`);
+    }
   }
   const there = new Set(await readdir(join(backup, BACKUP_DATASETS)));
   const missing = description.datasets.find((root) => !there.has(root));
@@ -139,7 +150,8 @@ async function readDescription(backup: string): Promise<BackupDescription> {
 /** Moves a ledger and its datasets out of the way. @returns where to, or null when there was none. */
 async function moveAside(dataFolder: string): Promise<string | null> {
   const present = (await readdir(dataFolder)).filter(
-    (name) => name.startsWith('ledger.sqlite') || name === BACKUP_DATASETS,
+    (name) =>
+      name.startsWith('ledger.sqlite') || name === BACKUP_DATASETS || name === BATCH_FILES_FOLDER,
   );
   if (present.length === 0) return null;
   const aside = join(

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
+import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { RELAYS_DDL } from './relays.js';
 
@@ -7,7 +8,7 @@ import { RELAYS_DDL } from './relays.js';
  * The ledger's tables. Ids are small integers; hashes, keys and envelopes are blobs; times are µs UTC.
  *
  * `statements` keeps one small row for each stored envelope for ever: it is what makes exactly-once hold
- * after the frames have moved to their dataset folder. `envelopes` holds entry and frames only until then.
+ * after the frames have moved to their dataset folder. Until then entry and frames are in the batch's file.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -108,11 +109,11 @@ CREATE TABLE log (
   PRIMARY KEY (log_id, log_index)
 ) WITHOUT ROWID;
 ${FORGE_JOURNAL_DDL}`,
-  RELAYS_DDL,
+  `
+-- Entries and frames went to batch files.
+DROP TABLE envelopes;
+${RELAYS_DDL}`,
 ];
-
-/** Envelopes that one batch can hold by the layout of `envelopes.id`. */
-export const ENVELOPES_PER_BATCH = 2 ** 24;
 
 /** Page size of a new ledger in bytes: fewer, larger pages suit rows of many kB. */
 const PAGE_BYTES = 8192;
@@ -123,8 +124,12 @@ const PAGE_BYTES = 8192;
  */
 const WAL_CHECKPOINT_PAGES = 512;
 
-/** Settings of the writing connection, then the tables of this release. */
-export function prepareLedger(db: Database.Database): void {
+/**
+ * Settings of the writing connection, then the tables of this release.
+ *
+ * @param dataFolder where batch files are, or will be once this is the ledger of that folder.
+ */
+export function prepareLedger(db: Database.Database, dataFolder: string): void {
   db.pragma(`page_size = ${PAGE_BYTES}`);
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
@@ -139,6 +144,7 @@ export function prepareLedger(db: Database.Database): void {
   }
   for (let step = version; step < MIGRATIONS.length; step++) {
     db.transaction(() => {
+      if (step === 1) moveEnvelopesToFiles(db, dataFolder);
       db.exec(MIGRATIONS[step] as string);
       db.pragma(`user_version = ${step + 1}`);
     })();

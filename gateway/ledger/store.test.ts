@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -8,11 +8,13 @@ import {
   decodeReceipt,
   decodeSignedCheckpoint,
   didFromKey,
+  ENVELOPE_HEADER_BYTES,
   encodeSignedCheckpoint,
   equalBytes,
   INGEST_FLAGS,
   leafHash,
   type Outcome,
+  readStatement,
   receiptFault,
   rootFromInclusionProof,
   toHex,
@@ -21,11 +23,12 @@ import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { testKeyNamed } from '../../proto/test-data/test-signer.js';
+import { batchFile } from '../core/batch-file.js';
 import type { Decision } from '../core/ports.js';
 import { REFUSAL_ROWS_PER_DEVICE_DAY_MAX } from './committer.js';
 import { OPEN_SESSIONS_MAX } from './devices.js';
 import { writeLogHead } from './identity.js';
-import { ENVELOPES_PER_BATCH, prepareLedger } from './schema.js';
+import { prepareLedger } from './schema.js';
 import { GATEWAY, makeEnvelope, TestLedger } from './testing.js';
 
 const NOW_US = 1_800_000_000_000_000;
@@ -41,7 +44,7 @@ beforeEach(() => {
   file = join(folder, 'ledger.sqlite');
 });
 afterEach(() => {
-  for (const ledger of opened.splice(0)) ledger.db.close();
+  for (const ledger of opened.splice(0)) ledger.crash();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -81,10 +84,12 @@ describe('a commit group', () => {
       ['stored', 3],
       ['stored', 1],
     ]);
-    const rows = ledger.rows<{ id: number; entry: Buffer; frames: Buffer }>(
-      'SELECT * FROM envelopes ORDER BY id',
+    const rows = ledger.batchRows(1);
+    expect(rows.map(({ frames }) => Buffer.from(frames))).toEqual(
+      [envelope(0), envelope(1, 3), envelope(4)].map((bytes) =>
+        Buffer.from(bytes.subarray(ENVELOPE_HEADER_BYTES)),
+      ),
     );
-    expect(rows.map(({ id }) => id)).toEqual([0, 1, 2].map((k) => ENVELOPES_PER_BATCH + k));
     for (const [at, row] of rows.entries()) {
       const outcome = outcomeOf(decisions[at]);
       expect(outcome.kind === 'stored' && equalBytes(outcome.entryLeaf, leafHash(row.entry))).toBe(
@@ -101,7 +106,7 @@ describe('a commit group', () => {
     expect([first?.kind, again?.kind, later?.kind]).toEqual(['stored', 'duplicate', 'duplicate']);
     expect(again?.receipt).toEqual(first?.receipt);
     expect(later?.receipt).toEqual(first?.receipt);
-    expect(ledger.rows('SELECT id FROM envelopes')).toHaveLength(2);
+    expect(ledger.batchRows(1)).toHaveLength(2);
   });
 
   it('answers a duplicate with the first receipt after a restart too', () => {
@@ -120,8 +125,8 @@ describe('a commit group', () => {
   it('flags an entry that came while the clock was not trusted', () => {
     const ledger = openWithDevice();
     ledger.commit([{ ...item(0), clockTrusted: false }]);
-    const [row] = ledger.rows<{ entry: Buffer }>('SELECT entry FROM envelopes');
-    expect(decodeEntry(row?.entry as Buffer).flags).toBe(INGEST_FLAGS.clockUntrusted);
+    const [row] = ledger.batchRows(1);
+    expect(decodeEntry(row?.entry as Uint8Array).flags).toBe(INGEST_FLAGS.clockUntrusted);
   });
 
   it('keeps refusal rows up to the cap of a device and day, and counts on', () => {
@@ -317,8 +322,10 @@ describe('a group that the disk has no room for', () => {
     expect(ledger.calls.enrol(other, '', NOW_US).id).toBe(2);
     const decisions = ledger.commit(items);
     expect(decisions.every(({ kind }) => kind === 'stored')).toBe(true);
-    const rows = ledger.rows<{ id: number }>('SELECT id FROM envelopes ORDER BY id');
-    expect(rows.map(({ id }) => id - ENVELOPES_PER_BATCH)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    const sequences = ledger.batchRows(1).map(({ entry }) => decodeEntry(entry).statement);
+    expect(sequences.map((bytes) => readStatement(bytes).statement?.firstSequence)).toEqual([
+      0, 1, 2, 3, 4, 5, 6, 7, 8,
+    ]);
     expect(ledger.rows('SELECT entries, frames FROM batches')).toEqual([{ entries: 9, frames: 9 }]);
   });
 });
@@ -419,8 +426,8 @@ describe('batches', () => {
       { state: 'due', due_why: 'the clock stepped back', entries: 4 },
       { state: 'open', entries: 2 },
     ]);
-    const times = ledger
-      .rows<{ entry: Buffer }>('SELECT entry FROM envelopes ORDER BY id')
+    const times = [1, 2]
+      .flatMap((batch) => ledger.batchRows(batch))
       .map(({ entry }) => decodeEntry(entry).receivedAtUs - NOW_US);
     expect(times).toEqual([0, 100, 100, 200, -3_600_000_000, -3_599_000_000]);
   });
@@ -457,8 +464,8 @@ describe('sealing', () => {
     expect(ledger.calls.appendLog(batch, sealed(1))).toEqual(head);
     expect(ledger.calls.logHead(batch)).toEqual(head);
     expect(ledger.rows('SELECT log_index FROM log')).toHaveLength(1);
-    ledger.calls.markSealed(batch);
-    expect(ledger.rows('SELECT id FROM envelopes')).toEqual([]);
+    ledger.commit([], () => ledger.calls.markSealed(batch));
+    expect(existsSync(batchFile(folder, batch))).toBe(false);
     expect(ledger.rows('SELECT id FROM statements')).toHaveLength(1);
   });
 
@@ -474,14 +481,14 @@ describe('sealing', () => {
     expect(() => ledger.calls.freeze(99, NOW_US)).toThrow(broken);
   });
 
-  it('deletes the envelopes of its own batch alone', () => {
+  it('removes the file of its own batch alone', () => {
     const ledger = openWithDevice();
     const batch = dueBatch(ledger, 0);
     ledger.commit([item(1), item(2)]);
     ledger.calls.freeze(batch, NOW_US);
     ledger.calls.appendLog(batch, sealed(1));
-    ledger.calls.markSealed(batch);
-    expect(ledger.rows('SELECT id FROM envelopes')).toHaveLength(2);
+    ledger.commit([], () => ledger.calls.markSealed(batch));
+    expect(ledger.batchRows(2)).toHaveLength(2);
   });
 
   it('gives checkpoints whose paths lead from each new record to the root', () => {
@@ -564,9 +571,11 @@ describe('a ledger is not opened', () => {
 
   it('when a newer release wrote it', () => {
     const db = new Database(file);
-    prepareLedger(db);
+    prepareLedger(db, folder);
     db.pragma('user_version = 99');
-    expect(() => prepareLedger(db)).toThrow(expect.objectContaining({ code: 'LEDGER_TOO_NEW' }));
+    expect(() => prepareLedger(db, folder)).toThrow(
+      expect.objectContaining({ code: 'LEDGER_TOO_NEW' }),
+    );
     db.close();
   });
 });

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import {
   encodeEnvelope,
   encodeFrame,
@@ -10,10 +11,12 @@ import {
 } from '@waystone/proto';
 import Database from 'better-sqlite3';
 import { type TestKey, testKeyNamed } from '../../proto/test-data/test-signer.js';
+import { batchFile, readBatchFile } from '../core/batch-file.js';
 import { GatewayKey } from '../core/gateway-key.js';
-import type { Decision, VerifiedBatch } from '../core/ports.js';
+import type { BatchRow, Decision, VerifiedBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import type { Refusal } from '../core/refusal.js';
+import { BatchFiles } from './batch-files.js';
 import { type BatchLimits, BatchTable } from './batches.js';
 import { Committer } from './committer.js';
 import { Counters } from './counters.js';
@@ -63,24 +66,31 @@ export function makeEnvelope(
 /** The ledger's tables on a real file, put together and committed as the ledger's thread does it. */
 export class TestLedger {
   readonly db: Database.Database;
+  readonly files: BatchFiles;
   readonly devices: DeviceTable;
   readonly batches: BatchTable;
   readonly counters: Counters;
   readonly committer: Committer;
   readonly logId: Uint8Array;
   readonly calls: ReturnType<typeof ledgerOperations>;
+  readonly #dataFolder: string;
   #lastTicket = 0;
 
   constructor(file: string, limits: Partial<BatchLimits> = {}, logHeadFile = `${file}.head`) {
     this.db = new Database(file);
-    prepareLedger(this.db);
+    const dataFolder = dirname(file);
+    this.#dataFolder = dataFolder;
+    prepareLedger(this.db, dataFolder);
+    this.files = new BatchFiles(dataFolder);
     this.logId = loadIdentity(this.db, { gateway: GATEWAY, logHeadFile }).logId;
     this.devices = new DeviceTable(this.db);
     this.batches = new BatchTable(this.db, {
       limits: { entriesMax: 1000, bytesMax: 2 ** 30, ageSecondsMax: 600, ...limits },
       gatewayId: GATEWAY.id,
       logId: this.logId,
+      files: this.files,
     });
+    this.files.reconcile(this.batches.unsealed());
     this.counters = new Counters(this.db);
     this.committer = new Committer(this.db, {
       devices: this.devices,
@@ -105,10 +115,13 @@ export class TestLedger {
       const judged = this.db.transaction(() => {
         const judgements = this.committer.judge([batch]);
         inside();
+        this.files.flush();
         return judgements;
       })();
+      this.files.committed();
       return this.committer.receipts(judged);
     } catch (error) {
+      this.files.undo();
       this.batches.reload();
       this.devices.reload();
       this.counters.reload();
@@ -120,6 +133,14 @@ export class TestLedger {
   /** As when the process dies: nothing that is only in memory is written. */
   crash(): void {
     this.db.close();
+    this.files.close();
+  }
+
+  /** Entries and frames of an unsealed batch, from its file. */
+  batchRows(batch: number): BatchRow[] {
+    const extent = this.batches.unsealed().find(({ id }) => id === batch);
+    if (extent === undefined) throw new Error(`batch ${batch} is not unsealed`);
+    return [...readBatchFile(batchFile(this.#dataFolder, batch), extent)];
   }
 
   rows<T>(sql: string, ...parameters: unknown[]): T[] {

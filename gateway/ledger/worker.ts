@@ -12,6 +12,7 @@ import { type PackedBatch, packDecisions, unpackBatch } from '../core/packed.js'
 import type { Decision, VerifiedBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import { type Call, isCall } from '../core/rpc.js';
+import { BatchFiles } from './batch-files.js';
 import { BatchTable } from './batches.js';
 import { Committer } from './committer.js';
 import { Counters } from './counters.js';
@@ -38,14 +39,17 @@ function main(): void {
   const key = new GatewayKey(data.privateKey);
   const lock = lockDataFolder(data.dataFolder);
   const db = new Database(join(data.dataFolder, 'ledger.sqlite'));
-  prepareLedger(db);
+  prepareLedger(db, data.dataFolder);
   const identity = loadIdentity(db, { gateway: key, logHeadFile: data.logHeadFile });
   const devices = new DeviceTable(db);
+  const files = new BatchFiles(data.dataFolder);
   const batches = new BatchTable(db, {
     limits: data.limits,
     gatewayId: key.id,
     logId: identity.logId,
+    files,
   });
+  files.reconcile(batches.unsealed());
   const counters = new Counters(db);
   const receiptMaker = new ReceiptMaker(key, identity.logId);
   const committer = new Committer(db, { devices, batches, counters, receiptMaker });
@@ -89,15 +93,19 @@ function main(): void {
           countersWrittenAtMs = Date.now();
           counters.write();
         }
+        // Last, so that whatever the group refers to is on disk when it is.
+        files.flush();
         return judgements;
       })();
       // On disk from here on.
+      files.committed();
       const decisions = committer.receipts(judged);
       if (decisions.length > 0) answer(decisions);
       for (const answer of answers) port.postMessage(answer);
     } catch (error) {
       // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
-      if ((error as { code?: string }).code !== 'SQLITE_FULL') throw error;
+      if (!isDiskFull(error)) throw error;
+      files.undo();
       batches.reload();
       devices.reload();
       counters.reload();
@@ -159,6 +167,8 @@ function main(): void {
     if (!isCall(message)) return;
     if (message.name === 'backup') {
       const [file] = message.args as [string];
+      // The copy names batch files, which the caller copies next.
+      files.hold();
       db.backup(file).then(
         () => port.postMessage({ answer: message.call, value: null }),
         (error: Error) =>
@@ -166,11 +176,17 @@ function main(): void {
       );
       return;
     }
+    if (message.name === 'releaseFiles') {
+      files.release();
+      port.postMessage({ answer: message.call, value: null });
+      return;
+    }
     if (message.name === 'stop') {
       commit();
       db.transaction(() => counters.write())();
       db.pragma('wal_checkpoint(TRUNCATE)');
       db.close();
+      files.close();
       lock.release();
       port.postMessage({ answer: message.call, value: null });
       port.close();
@@ -181,6 +197,11 @@ function main(): void {
     schedule();
   });
   port.postMessage({ ready: true });
+}
+
+/** SQLite and the file system each say it in their own way. */
+function isDiskFull(error: unknown): boolean {
+  return ['SQLITE_FULL', 'ENOSPC', 'EDQUOT'].includes((error as { code?: string }).code ?? '');
 }
 
 try {

@@ -1,4 +1,4 @@
-import type { MessagePort, Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { connectCalls, type Remote } from '../core/rpc.js';
 import { startThread } from '../core/thread-file.js';
 import type { DatasetOperations } from './worker.js';
@@ -8,12 +8,9 @@ export class DatasetThread {
   readonly #worker: Worker;
   readonly calls: Remote<DatasetOperations>;
 
-  /** @param reader a port on which the ledger's reader serves rows. */
-  constructor(datasetsFolder: string, reader: MessagePort, onFatal: (error: Error) => void) {
-    this.#worker = startThread(import.meta.url, 'worker.js', {
-      workerData: { datasetsFolder, reader },
-      transferList: [reader],
-    });
+  /** @param dataFolder the gateway's data folder, with batch files and dataset folders. */
+  constructor(dataFolder: string, onFatal: (error: Error) => void) {
+    this.#worker = startThread(import.meta.url, 'worker.js', { workerData: { dataFolder } });
     this.#worker.on('error', (error) => onFatal(error as Error));
     this.calls = connectCalls<DatasetOperations>(this.#worker, 'dataset');
   }

@@ -42,7 +42,7 @@ export interface SealerDeps {
   readonly key: GatewayKey;
   /** Step 2: writes the dataset folder, durably. */
   readonly write: (
-    batch: number,
+    batch: SealingBatch,
     identity: DatasetIdentity,
     dids: Record<string, string>,
   ) => Promise<SealedDataset>;
@@ -124,7 +124,7 @@ export class Sealer {
     if (batch.state === 'logged' && batch.root !== null) {
       return { root: toHex(batch.root), head: await ledger.logHead(batch.id) };
     }
-    const sealed = await write(batch.id, this.#identity(batch), await ledger.dids());
+    const sealed = await write(batch, this.#identity(batch), await ledger.dids());
     crashPoint('seal:published');
     return { root: toHex(sealed.root), head: await ledger.appendLog(batch.id, sealed) };
   }

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { leafHash, readStatement, statementHash, toHex } from '@waystone/proto';
+import { batchFile, readBatchFile } from '../core/batch-file.js';
 import { crashPoint } from '../core/crash-point.js';
-import type { BatchRow, SealedDataset } from '../core/ports.js';
-import { connectCalls, serveCalls } from '../core/rpc.js';
+import type { SealedDataset, SealingBatch } from '../core/ports.js';
+import { serveCalls } from '../core/rpc.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 import {
   addCheckpoint,
@@ -13,15 +14,6 @@ import {
 } from '../dataset/folder-writer.js';
 import { makeProof, proofToJson } from '../dataset/proof.js';
 
-/** Rows are asked for in runs of about so many bytes. */
-const ROWS_BYTES = 4 * 1024 * 1024;
-
-/** What the thread asks of the ledger's reader. */
-type RowSource = {
-  frameSizes(batch: number): number[];
-  rows(batch: number, from: number, bytesMax: number): BatchRow[];
-};
-
 /** One entry of a device in a dataset, with its proof. */
 export interface InclusionRow {
   readonly statement: Uint8Array;
@@ -30,34 +22,25 @@ export interface InclusionRow {
   readonly path: Uint8Array[];
 }
 
-const { datasetsFolder, reader } = workerData as { datasetsFolder: string; reader: MessagePort };
-const source = connectCalls<RowSource>(reader, 'ledger reader');
-
-async function* rowsOf(batch: number): AsyncGenerator<BatchRow> {
-  for (let from = 0; ; ) {
-    const rows = await source.rows(batch, from, ROWS_BYTES);
-    if (rows.length === 0) return;
-    yield* rows;
-    from += rows.length;
-  }
-}
+const { dataFolder } = workerData as { dataFolder: string };
+const datasetsFolder = join(dataFolder, 'datasets');
 
 /** The dataset thread: all work on dataset folders that takes time. */
 const operations = {
   /** Step 2 of sealing; doing it again is harmless. */
   write: async (
-    batch: number,
+    batch: SealingBatch,
     identity: DatasetIdentity,
     dids: Record<string, string>,
   ): Promise<SealedDataset> => {
-    const frameSizes = await source.frameSizes(batch);
     const didOf = (keyId: string): string => {
       const did = dids[keyId];
       if (did === undefined) throw new Error(`no device has the key id ${keyId}`);
       return did;
     };
-    const rows = { [Symbol.asyncIterator]: () => rowsOf(batch) };
-    const options = { identity, parent: datasetsFolder, didOf, frameSizes };
+    const file = batchFile(dataFolder, batch.id);
+    const rows = { [Symbol.iterator]: () => readBatchFile(file, batch) };
+    const options = { identity, parent: datasetsFolder, didOf };
     const prepared = await prepareDatasetFolder(options, rows);
     crashPoint('seal:written');
     const { root, count, manifestHash, manifest } = await publishDatasetFolder(prepared);

@@ -1,13 +1,18 @@
 import { dirname } from 'node:path';
 import type { SystemCall } from './trace.js';
 
-/** An envelope on its way: bytes that only its row in the ledger has, and the packet id of its PUBLISH. */
+/** An envelope on its way. */
 export interface TracedEnvelope {
+  /** Bytes that only its record in a batch file has. */
   readonly marker: Uint8Array;
+  /** Bytes that only its row in the ledger has: the statement's hash. */
+  readonly row: Uint8Array;
+  /** Packet id of its PUBLISH. */
   readonly messageId: number;
 }
 
 const WAL = /\/ledger\.sqlite-wal$/;
+const BATCH_FILE = /\/batches\/\d+$/;
 const WRITES = new Set(['write', 'writev', 'pwrite64', 'pwritev', 'sendto', 'sendmsg']);
 const SYNCS = new Set(['fdatasync', 'fsync']);
 const RENAMES = new Set(['rename', 'renameat', 'renameat2']);
@@ -16,7 +21,8 @@ const RENAMES = new Set(['rename', 'renameat', 'renameat2']);
 const FRAME_HEADER_BYTES = 24;
 
 /**
- * What is wrong with the way from each envelope to its PUBACK: its row and the commit after it must be in the
+ * What is wrong with the way from each envelope to its PUBACK. Its record must be in its batch's file and that file
+ * synced (and the name of the file, when it is new) before its row goes into the WAL; row and commit must be in the
  * WAL, and the WAL be synced, before the PUBACK is written. Empty when all is right.
  */
 export function acknowledgementFaults(
@@ -24,24 +30,41 @@ export function acknowledgementFaults(
   envelopes: readonly TracedEnvelope[],
 ): string[] {
   const wal = calls.filter(({ name, target }) => WRITES.has(name) && WAL.test(target));
-  const syncs = calls.filter(
-    ({ name, target, result }) => SYNCS.has(name) && WAL.test(target) && result === 0,
-  );
+  const files = calls.filter(({ name, target }) => WRITES.has(name) && BATCH_FILE.test(target));
+  const syncs = calls.filter(({ name, result }) => SYNCS.has(name) && result === 0);
   const acknowledgements = readAcknowledgements(calls);
-  return envelopes.flatMap(({ marker, messageId }) => {
+  return envelopes.flatMap(({ marker, row, messageId }) => {
     const fault = (what: string) => [`envelope ${messageId}: ${what}`];
     const acknowledged = acknowledgements.get(messageId);
     if (acknowledged === undefined) return fault('no PUBACK was written');
-    const at = wal.findIndex(({ strings }) =>
-      strings.some((bytes) => bytes.includes(Buffer.from(marker))),
+    const record = files.find((call) => holds(call, marker));
+    if (record === undefined) return fault('it was never written to a batch file');
+    const recordSynced = syncs.find(
+      ({ target, start }) => target === record.target && start > record.end,
     );
-    if (at < 0) return fault('it was never written to the WAL');
+    if (recordSynced === undefined) return fault('its batch file was never synced after it');
+    const created = calls.find(
+      ({ name, strings, result }) =>
+        name === 'openat' && result >= 0 && strings[0]?.toString() === record.target,
+    );
+    const named = syncs.find(
+      ({ target, start }) =>
+        target === dirname(record.target) && created !== undefined && start > created.end,
+    );
+    if (named === undefined || named.end >= recordSynced.start) {
+      return fault('the name of its batch file was not synced first');
+    }
+    const at = wal.findIndex((call) => holds(call, row));
+    if (at < 0) return fault('its row was never written to the WAL');
     // The header of its own page stands before it; that of the commit may be the same.
     const commitAt = wal.findIndex((call, index) => index >= at - 1 && isCommitHeader(call));
     const committed = wal[commitAt + 1];
     if (commitAt < 0 || committed === undefined)
       return fault('its transaction was never committed');
-    const synced = syncs.find(({ start }) => start > committed.end);
+    if ((wal[at] as SystemCall).start <= recordSynced.end) {
+      return fault('its row was written before its batch file was synced');
+    }
+    const synced = syncs.find(({ target, start }) => WAL.test(target) && start > committed.end);
     if (synced === undefined) return fault('the WAL was never synced after it');
     if (synced.end >= acknowledged.start) {
       return fault(
@@ -50,6 +73,10 @@ export function acknowledgementFaults(
     }
     return [];
   });
+}
+
+function holds({ strings }: SystemCall, bytes: Uint8Array): boolean {
+  return strings.some((string) => string.includes(Buffer.from(bytes)));
 }
 
 function isCommitHeader({ strings }: SystemCall): boolean {

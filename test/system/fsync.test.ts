@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { KeyType } from '@waystone/proto';
-import { realmOf, topicOf } from '@waystone/proto';
+import { realmOf, statementHash, topicOf } from '@waystone/proto';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { GatewayStatus } from '../../gateway/core/view.js';
 import { sealAndForge } from '../faults/at-rest.js';
@@ -92,7 +92,8 @@ class QuietClient {
     const topic = topicOf(this.#device.topicId, 'up');
     const packet = { cmd: 'publish', topic, qos: 1, retain: false, dup: false } as const;
     this.#client.send({ ...packet, messageId, payload: Buffer.from(payload) });
-    return { messageId, marker: payload.slice(SIGNATURE_AT, SIGNATURE_AT + 32) };
+    const marker = payload.slice(SIGNATURE_AT, SIGNATURE_AT + 32);
+    return { messageId, marker, row: statementHash(payload.subarray(8, SIGNATURE_AT)) };
   }
 
   async acknowledged({ messageId }: TracedEnvelope): Promise<void> {
@@ -103,7 +104,7 @@ class QuietClient {
 const ALONE = 30;
 const PIPELINED = 200;
 
-it('syncs the WAL between the write of an envelope and its PUBACK, and each folder after a rename', async () => {
+it('syncs batch file and WAL between the write of an envelope and its PUBACK, and each folder after a rename', async () => {
   const { traced, home, stop } = await startTraced('none');
   const clients = [
     await QuietClient.open(traced, 'secp256k1'),
@@ -170,17 +171,26 @@ it("syncs the chain's folder after each rename, before anything builds on it", a
 
 describe('the check of a trace', () => {
   const marker = Buffer.from('5a'.repeat(32), 'hex');
-  const envelope = { marker, messageId: 7 };
+  const row = Buffer.from('c3'.repeat(32), 'hex');
+  const envelope = { marker, row, messageId: 7 };
   const hex = (bytes: Uint8Array) =>
     [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
+  const around = (bytes: Uint8Array) =>
+    hex(Buffer.concat([Buffer.alloc(100), bytes, Buffer.alloc(50)]));
   const header = (commit: number) =>
     hex(Buffer.from(`00000002${commit.toString(16).padStart(8, '0')}${'ab'.repeat(16)}`, 'hex'));
   const wal = '21</h/data/ledger.sqlite-wal>';
-  const write = (bytes: string, length: number) =>
-    `10 pwrite64(${wal}, "${bytes}", ${length}, 0) = ${length}`;
-  const frameOf = (commit: number, page: string) => [write(header(commit), 24), write(page, 8192)];
-  const marked = hex(Buffer.concat([Buffer.alloc(100), marker, Buffer.alloc(50)]));
+  const file = '22</h/data/batches/3>';
+  const write = (to: string, bytes: string) =>
+    `10 pwrite64(${to}, "${bytes}", ${bytes.length / 4}, 0) = ${bytes.length / 4}`;
+  const frameOf = (commit: number, page: string) => [write(wal, header(commit)), write(wal, page)];
   const other = hex(Buffer.alloc(64, 1));
+  const record = write(file, around(marker));
+  const created = `10 openat(AT_FDCWD</h>, "/h/data/batches/3", O_WRONLY|O_CREAT, 0600) = ${file}`;
+  const name = '10 fsync(23</h/data/batches>) = 0';
+  const fileSync = `10 fdatasync(${file}) = 0`;
+  const stored = [created, name, record, fileSync];
+  const rows = around(row);
   const sync = `10 fdatasync(${wal}) = 0`;
   const puback =
     '11 write(30<TCP:[127.0.0.1:1883->127.0.0.1:5000]>, "\\x40\\x02\\x00\\x07", 4) = 4';
@@ -188,38 +198,64 @@ describe('the check of a trace', () => {
     acknowledgementFaults(parseTrace(lines.join('\n')), [envelope]);
 
   it('passes a sync between commit and PUBACK, also one that another thread interrupts', () => {
-    expect(check(...frameOf(0, marked), ...frameOf(9, other), sync, puback)).toEqual([]);
+    expect(check(...stored, ...frameOf(0, rows), ...frameOf(9, other), sync, puback)).toEqual([]);
     const halves = [`10 fdatasync(${wal} <unfinished ...>`, '10 <... fdatasync resumed>) = 0'];
     const [begun = '', ended = ''] = halves;
-    expect(check(...frameOf(9, marked), begun, '12 fsync(4</x>) = 0', ended, puback)).toEqual([]);
+    const interrupted = [begun, '12 fsync(4</x>) = 0', ended];
+    expect(check(...stored, ...frameOf(9, rows), ...interrupted, puback)).toEqual([]);
     const vector = puback
       .replace('write(', 'writev(')
       .replace(
         /"(.*)", 4/,
         '[{iov_base="\\x40\\x02\\x00\\x06", iov_len=4}, {iov_base="$1", iov_len=4}], 2',
       );
-    expect(check(...frameOf(9, marked), sync, vector)).toEqual([]);
+    expect(check(...stored, ...frameOf(9, rows), sync, vector)).toEqual([]);
   });
 
   it.each([
-    ['a PUBACK before the sync', [...frameOf(9, marked), puback, sync]],
-    ['no sync', [...frameOf(9, marked), puback]],
-    ['a sync that failed', [...frameOf(9, marked), sync.replace('= 0', '= -1 EIO'), puback]],
-    ['a sync before the write', [sync, ...frameOf(9, marked), puback]],
-    ['a sync before the commit', [...frameOf(0, marked), sync, ...frameOf(9, other), puback]],
-    ['no commit', [...frameOf(0, marked), sync, puback]],
-    ['a sync of another file', [...frameOf(9, marked), sync.replace('-wal', ''), puback]],
+    ['a PUBACK before the sync', [...stored, ...frameOf(9, rows), puback, sync]],
+    ['no sync', [...stored, ...frameOf(9, rows), puback]],
+    [
+      'a sync that failed',
+      [...stored, ...frameOf(9, rows), sync.replace('= 0', '= -1 EIO'), puback],
+    ],
+    ['a sync before the row', [...stored, sync, ...frameOf(9, rows), puback]],
+    [
+      'a sync before the commit',
+      [...stored, ...frameOf(0, rows), sync, ...frameOf(9, other), puback],
+    ],
+    ['no commit', [...stored, ...frameOf(0, rows), sync, puback]],
+    ['a sync of another file', [...stored, ...frameOf(9, rows), sync.replace('-wal', ''), puback]],
     [
       'a PUBACK while the sync runs',
       [
-        ...frameOf(9, marked),
+        ...stored,
+        ...frameOf(9, rows),
         `10 fdatasync(${wal} <unfinished ...>`,
         puback,
         '10 <... fdatasync resumed>) = 0',
       ],
     ],
-    ['an envelope that was not written', [...frameOf(9, other), sync, puback]],
-    ['an envelope that was not acknowledged', [...frameOf(9, marked), sync]],
+    ['a record that was not written', [...frameOf(9, rows), sync, puback]],
+    ['a record that was not synced', [created, name, record, ...frameOf(9, rows), sync, puback]],
+    [
+      'a record that was synced after its row',
+      [created, name, record, ...frameOf(9, rows), fileSync, sync, puback],
+    ],
+    [
+      'a file whose name was not synced',
+      [created, record, fileSync, ...frameOf(9, rows), sync, puback],
+    ],
+    [
+      'a file whose name was synced last',
+      [created, record, fileSync, ...frameOf(9, rows), sync, name, puback],
+    ],
+    [
+      'a name that was synced before it was there',
+      [name, created, record, fileSync, ...frameOf(9, rows), sync, puback],
+    ],
+    ['a row that was not written', [...stored, ...frameOf(9, other), sync, puback]],
+    ['an envelope that was not acknowledged', [...stored, ...frameOf(9, rows), sync]],
   ])('fails for %s', (_, lines) => {
     expect(check(...lines)).toHaveLength(1);
   });

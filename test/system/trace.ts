@@ -17,7 +17,7 @@ export interface SystemCall {
 export function traceCommand(file: string): string[] {
   const calls = [
     ...['write', 'writev', 'pwrite64', 'pwritev', 'sendto', 'sendmsg'],
-    ...['fdatasync', 'fsync', 'rename', 'renameat', 'renameat2'],
+    ...['fdatasync', 'fsync', 'rename', 'renameat', 'renameat2', 'openat'],
   ];
   return [
     'strace',

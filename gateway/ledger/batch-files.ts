@@ -1,0 +1,208 @@
+import {
+  closeSync,
+  fdatasyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { ENTRY_BYTES } from '@waystone/proto';
+import {
+  BATCH_FILE_HEADER,
+  BATCH_FILES_FOLDER,
+  BATCH_RECORD_HEAD_BYTES,
+  type BatchFileExtent,
+  batchFile,
+  batchFileBytes,
+} from '../core/batch-file.js';
+import { syncFolderNow } from '../core/durable.js';
+import { WaystoneError } from '../core/errors.js';
+import type { BatchRow } from '../core/ports.js';
+
+/** First size of the buffer in which a group's records of one batch are put together. */
+const STAGE_BYTES = 256 * 1024;
+
+/** A file that grows. */
+interface GrowingFile {
+  fd: number;
+  /** Bytes that count, or will once the present group is committed. */
+  committed: number;
+  stage: Buffer;
+  staged: number;
+  /** The batch takes no more entries: the file is closed once it is on disk. */
+  isLast: boolean;
+}
+
+/**
+ * The files of the open batches, written by the ledger's thread alone. A group's records are written and synced
+ * before its transaction commits; what a commit did not confirm is cut off, and each byte of a frame is written once
+ * here, where the database would write it to its log first and to its table again.
+ */
+export class BatchFiles {
+  readonly #dataFolder: string;
+  readonly #growing = new Map<number, GrowingFile>();
+  /** Sealed in the present group; and in groups that are on disk. */
+  #removing: number[] = [];
+  #removed: number[] = [];
+  /** A backup copies files: none may go. */
+  #isHeld = false;
+
+  /** @param dataFolder the gateway's data folder; the folder of batch files is made when it is not there. */
+  constructor(dataFolder: string) {
+    this.#dataFolder = dataFolder;
+    mkdirSync(join(dataFolder, BATCH_FILES_FOLDER), { recursive: true, mode: 0o700 });
+    syncFolderNow(dataFolder);
+  }
+
+  /**
+   * At start: removes files that no unsealed batch names, and cuts off what no commit confirmed.
+   *
+   * @throws WaystoneError LEDGER_BROKEN when a file is missing or shorter than what was committed.
+   */
+  reconcile(unsealed: readonly (BatchFileExtent & { readonly id: number })[]): void {
+    const wanted = new Map(unsealed.map((batch) => [`${batch.id}`, batch]));
+    const folder = join(this.#dataFolder, BATCH_FILES_FOLDER);
+    for (const name of readdirSync(folder)) {
+      if (!wanted.has(name)) unlinkSync(join(folder, name));
+    }
+    for (const batch of unsealed) {
+      if (batch.entries === 0) continue;
+      const file = batchFile(this.#dataFolder, batch.id);
+      const bytes = batchFileBytes(batch);
+      const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+      if (size < bytes) {
+        throw new WaystoneError(
+          'LEDGER_BROKEN',
+          `${file} has ${size} bytes, the ledger says ${bytes}: the disk lost what it had confirmed, or the file was moved. Put it back, or restore a backup`,
+        );
+      }
+      if (size > bytes) truncateSync(file, bytes);
+    }
+  }
+
+  /** Adds a record behind those that `before` counts. Nothing is written before {@link flush}. */
+  append(batch: number, before: BatchFileExtent, row: BatchRow): void {
+    const file = this.#grow(batch, before);
+    const length = BATCH_RECORD_HEAD_BYTES + row.frames.length;
+    if (file.staged + length > file.stage.length) {
+      const larger = Buffer.allocUnsafeSlow(
+        Math.max(2 * file.stage.length, file.staged + length, STAGE_BYTES),
+      );
+      file.stage.copy(larger, 0, 0, file.staged);
+      file.stage = larger;
+    }
+    file.stage.set(row.entry, file.staged);
+    file.stage.writeUInt32BE(row.frames.length, file.staged + ENTRY_BYTES);
+    file.stage.set(row.frames, file.staged + BATCH_RECORD_HEAD_BYTES);
+    file.staged += length;
+  }
+
+  /** The batch takes no more entries. */
+  finish(batch: number): void {
+    const file = this.#growing.get(batch);
+    if (file !== undefined) file.isLast = true;
+  }
+
+  /** Writes and syncs what was added: the last thing before the transaction commits. */
+  flush(): void {
+    for (const [batch, file] of this.#growing) {
+      if (file.staged > 0) {
+        if (file.fd === -1) file.fd = this.#open(batch, file.committed);
+        for (let at = 0; at < file.staged; ) {
+          at += writeSync(file.fd, file.stage, at, file.staged - at, file.committed + at);
+        }
+        fdatasyncSync(file.fd);
+      }
+    }
+  }
+
+  /** The transaction is on disk: what was flushed counts, and what was removed goes. */
+  committed(): void {
+    for (const [batch, file] of this.#growing) {
+      file.committed += file.staged;
+      file.staged = 0;
+      if (file.stage.length > STAGE_BYTES * 16) file.stage = Buffer.alloc(0);
+      if (file.isLast) this.#close(batch, file);
+    }
+    if (this.#removing.length > 0) this.#removed.push(...this.#removing.splice(0));
+    if (!this.#isHeld && this.#removed.length > 0) this.#unlinkRemoved();
+  }
+
+  /** The transaction was undone: gives back the space that its records took. */
+  undo(): void {
+    this.#removing = [];
+    for (const [batch, file] of this.#growing) {
+      // Opened again at the place that the table says; a failure leaves bytes that do not count.
+      try {
+        if (file.fd !== -1 && file.staged > 0) ftruncateSync(file.fd, file.committed);
+      } catch {}
+      this.#close(batch, file);
+    }
+  }
+
+  /** The batch is sealed: its file goes once the transaction is on disk. */
+  remove(batch: number): void {
+    this.#removing.push(batch);
+  }
+
+  /** Keeps every file until {@link release}. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.#unlinkRemoved();
+  }
+
+  close(): void {
+    for (const [batch, file] of this.#growing) this.#close(batch, file);
+  }
+
+  #grow(batch: number, before: BatchFileExtent): GrowingFile {
+    let file = this.#growing.get(batch);
+    if (file === undefined) {
+      const committed = before.entries === 0 ? 0 : batchFileBytes(before);
+      file = { fd: -1, committed, stage: Buffer.alloc(0), staged: 0, isLast: false };
+      this.#growing.set(batch, file);
+      if (committed === 0) {
+        file.stage = Buffer.allocUnsafeSlow(STAGE_BYTES);
+        file.stage.set(BATCH_FILE_HEADER);
+        file.staged = BATCH_FILE_HEADER.length;
+      }
+    }
+    return file;
+  }
+
+  /** A new file's name is durable before it holds anything that counts. */
+  #open(batch: number, committed: number): number {
+    const path = batchFile(this.#dataFolder, batch);
+    if (committed > 0) return openSync(path, 'r+');
+    const fd = openSync(path, 'w', 0o600);
+    syncFolderNow(join(this.#dataFolder, BATCH_FILES_FOLDER));
+    return fd;
+  }
+
+  #close(batch: number, file: GrowingFile): void {
+    this.#growing.delete(batch);
+    if (file.fd !== -1) closeSync(file.fd);
+  }
+
+  /** A name that comes back after a power cut is a stray one, and {@link reconcile} removes it. */
+  #unlinkRemoved(): void {
+    for (const batch of this.#removed.splice(0)) {
+      const file = this.#growing.get(batch);
+      if (file !== undefined) this.#close(batch, file);
+      try {
+        unlinkSync(batchFile(this.#dataFolder, batch));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
+  }
+}
