@@ -23,6 +23,7 @@ import { ReceiptMaker } from './core/receipt-maker.js';
 import type { GatewayView } from './core/view.js';
 import { openForge } from './forge/open-forge.js';
 import { Broker } from './ingest/broker.js';
+import { LoginThread } from './ingest/login-thread.js';
 import { writeBackup } from './ledger/backup.js';
 import { logHeadFile, writeLogHead } from './ledger/identity.js';
 import { Ledger } from './ledger/ledger.js';
@@ -191,6 +192,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       gateway: did,
       nextKeyHash: nextKeyId,
     }).finish();
+    const logins = new LoginThread({ did, publicKey: key.publicKey }, onFatal);
+    stops.push(() => logins.stop());
     const broker = await Broker.start(
       {
         ...config.mqtt,
@@ -199,9 +202,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       {
         logger,
         clock,
-        gatewayKey: key.publicKey,
         login: {
-          gatewayDid: did,
+          checks: logins.calls,
           find: (name) => devices.get(name),
           enter: (device, session, counter) =>
             ledger.calls.enter(device, session, counter, clock.nowUs()),
@@ -212,7 +214,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
           const { session, counter, queuedSessions } = hello;
           const now = clock.nowUs();
           const fault = await ledger.calls.hello(device.id, session, counter, queuedSessions, now);
-          if (fault !== null) return fault;
+          if (fault !== null || hello.wantedReceipts.length === 0) return fault;
           const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
           void receipts.owed(device, owed);
           return null;

@@ -17,7 +17,7 @@ import type {
 } from './core/view.js';
 import type { Broker } from './ingest/broker.js';
 import type { Ledger } from './ledger/ledger.js';
-import type { BatchRecord, LedgerQueries } from './ledger/queries.js';
+import type { BatchRecord, DeviceRow, LedgerQueries } from './ledger/queries.js';
 import type { Sealer } from './seal/sealer.js';
 import type { DatasetOperations } from './seal/worker.js';
 
@@ -108,10 +108,18 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     folder: folderOf(batch.root ?? ''),
   });
 
-  const deviceStatus = async (did: string): Promise<DeviceStatus> => {
-    const found = (await view.devices()).find((device) => device.did === did);
-    if (found === undefined) throw new Error(`device ${did} is not in the ledger`);
-    return found;
+  const toDeviceStatus = (row: DeviceRow, id: number): DeviceStatus => ({
+    ...row,
+    keyType: keyFromDid(row.did).type,
+    connected: broker.isConnected(id),
+  });
+
+  /** One device; a fleet that is enrolled one by one must not cost a look at all of it each time. */
+  const deviceStatus = async ({ did, id }: DeviceRecord): Promise<DeviceStatus> => {
+    await deps.ledger.calls.writeCounters();
+    const row = await reader.device(did);
+    if (row === null) throw new Error(`device ${did} is not in the ledger`);
+    return toDeviceStatus(row, id);
   };
 
   const box = async (): Promise<GatewayStatus['box']> => {
@@ -179,11 +187,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
         deps.ledger.calls.devices(),
       ]);
       const ids = new Map(ledgerDevices.map((device) => [device.did, device.id]));
-      return rows.map((row) => ({
-        ...row,
-        keyType: keyFromDid(row.did).type,
-        connected: broker.isConnected(ids.get(row.did) ?? -1),
-      }));
+      return rows.map((row) => toDeviceStatus(row, ids.get(row.did) ?? -1));
     },
 
     batches: async (limit) => (await reader.batches(limit)).map(toBatchStatus),
@@ -217,8 +221,8 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     },
 
     refusals: (limit) => reader.refusals(limit),
-    enrol: async (did, label) => deviceStatus((await deps.enrol(did, label)).did),
-    revoke: async (did, reason) => deviceStatus((await deps.revoke(did, reason)).did),
+    enrol: async (did, label) => deviceStatus(await deps.enrol(did, label)),
+    revoke: async (did, reason) => deviceStatus(await deps.revoke(did, reason)),
     sealNow: async () => {
       const closed = await deps.ledger.calls.closeDue(clock.nowUs(), true);
       await sealer.nudge();

@@ -1,6 +1,11 @@
 import { requireInteger, requireLength, toHex, UINT53_MAX } from './bytes.js';
 import { didFromKey, type KeyType, type PublicKey } from './keys.js';
-import { normaliseSignature, SIGNATURE_BYTES, verifySignature } from './signature.js';
+import {
+  normaliseSignature,
+  SIGNATURE_BYTES,
+  type VerifySignature,
+  verifySignature,
+} from './signature.js';
 import { SESSION_BYTES } from './statement.js';
 
 /**
@@ -53,12 +58,14 @@ export function encodeLoginToken(input: Uint8Array, signature: Uint8Array): stri
 /**
  * Checks a token against the enrolled key; `alg` follows from the key, never from the header alone.
  *
+ * @param verify a faster library for the same signature rule.
  * @returns the token, or one sentence on why it is not valid.
  */
 export function readLoginToken(
   text: string,
   device: PublicKey,
   gateway: string,
+  verify: VerifySignature = verifySignature,
 ): { token: LoginToken } | { fault: string } {
   if (text.length > LOGIN_TOKEN_CHARS_MAX) return { fault: 'it is too long' };
   const parts = text.split('.');
@@ -80,7 +87,7 @@ export function readLoginToken(
     return { fault: 'its jti must be "<session as 32 hex digits>:<counter>"' };
   }
   const signature = normaliseSignature(device.type, new Uint8Array(Buffer.from(tail, 'base64url')));
-  if (!verifySignature(device, Buffer.from(`${head}.${body}`, 'ascii'), signature)) {
+  if (!verify(device, Buffer.from(`${head}.${body}`, 'ascii'), signature)) {
     return { fault: 'its signature does not match the enrolled key' };
   }
   const session = new Uint8Array(Buffer.from(jti[1] as string, 'hex'));

@@ -24,6 +24,13 @@ const HALF_ORDER: Record<EcdsaKeyType, Uint8Array> = {
   'P-256': toBytes32(ORDER['P-256'] >> 1n),
 };
 
+/** The signature rule, as any library may apply it. Never throws for bad bytes. */
+export type VerifySignature = (
+  key: PublicKey,
+  message: Uint8Array,
+  signature: Uint8Array,
+) => boolean;
+
 /** Whether `signature` is valid, low S included. Never throws for bad bytes. */
 export function verifySignature(
   key: PublicKey,

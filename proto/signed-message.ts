@@ -3,7 +3,7 @@ import { concatBytes, requireLength } from './bytes.js';
 import { sha256 } from './hash.js';
 import { keyId, type PublicKey } from './keys.js';
 import { ByteReader, u32 } from './reader.js';
-import { SIGNATURE_BYTES, verifySignature } from './signature.js';
+import { SIGNATURE_BYTES, type VerifySignature, verifySignature } from './signature.js';
 import { TAGS } from './tags.js';
 
 /**
@@ -44,6 +44,7 @@ export function encodeSignedMessage(
 /**
  * The body of a signed message of `kind` from `sender` to `receiver`.
  *
+ * @param verify a faster library for the same signature rule.
  * @throws RangeError when the bytes have another shape or the signature does not match.
  */
 export function openSignedMessage(
@@ -51,6 +52,7 @@ export function openSignedMessage(
   bytes: Uint8Array,
   sender: PublicKey,
   receiver: PublicKey,
+  verify: VerifySignature = verifySignature,
 ): Uint8Array {
   const reader = new ByteReader(bytes, kind);
   reader.expect(preamble(kind), 'magic, version and kind');
@@ -64,7 +66,7 @@ export function openSignedMessage(
   const signature = reader.bytes(SIGNATURE_BYTES);
   reader.end();
   const input = signedMessageInput(kind, keyId(sender), keyId(receiver), body);
-  if (!verifySignature(sender, input, signature)) {
+  if (!verify(sender, input, signature)) {
     throw new RangeError(`${kind} has a signature that does not match its sender's key`);
   }
   return body;

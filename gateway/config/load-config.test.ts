@@ -39,6 +39,7 @@ describe('configuration', () => {
         inFlightPerConnectionMax: 64,
         inFlightBytesMax: 67_108_864,
         connectTimeoutSeconds: 10,
+        loginDelaySecondsMax: 10,
       },
       http: { host: '127.0.0.1', port: 8484 },
       streams: [{ id: 1, name: 'drive' }],

@@ -220,6 +220,7 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
       inFlightPerConnectionMax: number('mqtt.inFlightPerConnectionMax'),
       inFlightBytesMax: number('mqtt.inFlightBytesMax'),
       connectTimeoutSeconds: number('mqtt.connectTimeoutSeconds'),
+      loginDelaySecondsMax: number('mqtt.loginDelaySecondsMax'),
     },
     http: { host: text('http.host'), port: number('http.port') },
     streams: checkStreams(settings.get('streams')),

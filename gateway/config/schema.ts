@@ -53,6 +53,11 @@ export const CONFIG_SCHEMA = {
       connectTimeoutSeconds: integer(1, 300)
         .default(10)
         .describe('Seconds that a client may take from connecting to its CONNECT packet.'),
+      loginDelaySecondsMax: integer(0, 300)
+        .default(10)
+        .describe(
+          'Longest time that a refused login waits for its answer: each further failure from one address (IPv6: one /64) doubles it. Right logins never wait. 0 turns it off.',
+        ),
     },
   },
   http: {

@@ -19,6 +19,8 @@ export interface Config {
     readonly inFlightBytesMax: number;
     /** Seconds that a client may take from connecting to its CONNECT packet. */
     readonly connectTimeoutSeconds: number;
+    /** Longest time in seconds that a refused login waits for its answer, after repeated failures; 0 is never. */
+    readonly loginDelaySecondsMax: number;
   };
   readonly http: {
     readonly host: string;

@@ -7,10 +7,10 @@ import { verifyPath } from '../audit/verify.js';
 import { initHome, loadConfig, loadToken } from '../config/index.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
+import { verifyNative } from '../core/native-signature.js';
 import type { DatasetStatus } from '../core/view.js';
 import { RpcChainReader } from '../forge/chain-reader.js';
 import { type RunningGateway, startGateway } from '../gateway.js';
-import { verifyNative } from '../verify/native-signature.js';
 import type { DemoScreen } from './screen.js';
 
 export interface DemoOptions {

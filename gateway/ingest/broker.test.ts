@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import net from 'node:net';
 import {
   type Code,
   decodeReceipt,
@@ -9,12 +10,15 @@ import {
   topicOf,
 } from '@waystone/proto';
 import { connectAsync, type MqttClient } from 'mqtt';
+import { generate } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { testKeyNamed } from '../../proto/test-data/test-signer.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import type { Decision, DeviceRecord, EnvelopeItem } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import { Broker } from './broker.js';
+import type { LoginDeps } from './login.js';
+import { loginChecks } from './login-checks.js';
 
 const GATEWAY = new GatewayKey(testKeyNamed('secp256k1', 'broker gateway').privateKey);
 const GATEWAY_DID = didFromKey(GATEWAY.publicKey);
@@ -29,11 +33,23 @@ const DEVICE: DeviceRecord = {
   revokedAtUs: null,
 };
 
+/** The checks of the login thread, in this one. */
+const checks = loginChecks({ did: GATEWAY_DID, publicKey: GATEWAY.publicKey });
+const CHECKS: LoginDeps['checks'] = {
+  isDid: async (did) => checks.isDid(did),
+  token: async (token, key) => checks.token(token, key),
+  hello: async (payload, key) => checks.hello(payload, key),
+};
+
 type Submitted = { item: Omit<EnvelopeItem, 'offset' | 'length'>; payload: Uint8Array };
 
 /** A broker whose verifiers and ledger are the test itself. */
 async function startBroker(
-  options: { enter?: () => Promise<null>; find?: () => DeviceRecord } = {},
+  options: {
+    enter?: () => Promise<null>;
+    find?: () => DeviceRecord;
+    loginDelaySecondsMax?: number;
+  } = {},
 ) {
   const submitted: Submitted[] = [];
   const counted: Code[] = [];
@@ -48,16 +64,16 @@ async function startBroker(
     {
       host: '127.0.0.1',
       port: 0,
-      connectionsMax: 10,
+      connectionsMax: 50,
       connectTimeoutSeconds: 5,
+      loginDelaySecondsMax: options.loginDelaySecondsMax ?? 10,
       limits: { inFlightPerConnectionMax: 4, inFlightBytesMax: 1_000_000 },
     },
     {
       logger: { trace: silent, debug: silent, info: silent, warn: silent, error: silent },
       clock: { nowUs: () => 1, isTrusted: () => true },
-      gatewayKey: GATEWAY.publicKey,
       login: {
-        gatewayDid: GATEWAY_DID,
+        checks: CHECKS,
         find: options.find ?? (() => DEVICE),
         enter: options.enter ?? (async () => null),
       },
@@ -86,19 +102,23 @@ async function startBroker(
   return { broker, submitted, counted, decide };
 }
 
-async function connect(broker: Broker): Promise<MqttClient> {
+async function connect(broker: Broker, password = loginToken()): Promise<MqttClient> {
+  return connectAsync(`mqtt://127.0.0.1:${broker.port}`, {
+    clientId: TOPIC_ID,
+    username: TOPIC_ID,
+    password,
+    reconnectPeriod: 0,
+  });
+}
+
+function loginToken(): string {
   const input = loginTokenInput('secp256k1', {
     device: DID,
     gateway: GATEWAY_DID,
     session: new Uint8Array(16),
     counter: 1,
   });
-  return connectAsync(`mqtt://127.0.0.1:${broker.port}`, {
-    clientId: TOPIC_ID,
-    username: TOPIC_ID,
-    password: encodeLoginToken(input, KEY.sign(input)),
-    reconnectPeriod: 0,
-  });
+  return encodeLoginToken(input, KEY.sign(input));
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -196,3 +216,101 @@ it('lets no device in that was revoked while its session was opened', async () =
   expect(broker.isConnected(DEVICE.id)).toBe(false);
   await broker.stop(0);
 });
+
+it('lets refused logins wait, ever longer, while right ones get in and a stop waits for none', async () => {
+  const { broker, counted } = await startBroker({ loginDelaySecondsMax: 300 });
+  const answers: string[] = [];
+  const closed = Array.from({ length: 15 }, async () => {
+    const socket = openSocket(broker, 'wrong');
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk.toString('hex');
+    });
+    await once(socket, 'close');
+    answers.push(answer);
+  });
+  await until(() => counted.length === 15);
+  const right = await connect(broker);
+  // The first three wait not at all, the last ones for minutes.
+  await until(() => answers.length >= 3);
+  expect(answers.length).toBeLessThan(12);
+  expect(new Set(answers)).toEqual(new Set(['20020004']));
+  expect(counted).toEqual(Array.from({ length: 15 }, () => 'LOGIN_INVALID'));
+  await right.endAsync(true);
+  await broker.stop(0);
+  await Promise.all(closed);
+});
+
+it('looks at no login while too many refusals of its address wait, and says so', async () => {
+  const { broker, counted } = await startBroker({ loginDelaySecondsMax: 300 });
+  const overloaded = () => counted.filter((code) => code === 'OVERLOADED').length;
+  /** Fails until it is not looked at any more; refusals wait though their clients have left. */
+  const fill = async (): Promise<void> => {
+    const before = overloaded();
+    while (overloaded() === before) {
+      const answered = counted.length;
+      const socket = openSocket(broker, 'wrong');
+      await until(() => counted.length > answered);
+      socket.destroy();
+    }
+  };
+  let refusal: unknown;
+  while (refusal === undefined) {
+    await fill();
+    // One of the short waits may end just then, and leave room for this one.
+    const right = await connect(broker).catch((error) => {
+      refusal = error.code;
+    });
+    await right?.endAsync(true);
+  }
+  expect(refusal).toBe(3);
+  expect(new Set(counted)).toEqual(new Set(['LOGIN_INVALID', 'OVERLOADED']));
+  await broker.stop(0);
+});
+
+it('checks a bounded number of logins at once, and none of a client that has left', async () => {
+  let entering = 0;
+  let most = 0;
+  let letIn = (): void => undefined;
+  const gate = new Promise<void>((resolve) => {
+    letIn = resolve;
+  });
+  const { broker } = await startBroker({
+    enter: async () => {
+      entering += 1;
+      most = Math.max(most, entering);
+      await gate;
+      return null;
+    },
+  });
+  const sockets = Array.from({ length: 45 }, () => {
+    return openSocket(broker, loginToken());
+  });
+  await until(() => broker.connections === 45 && entering === 32);
+  for (const socket of sockets) socket.destroy();
+  await until(() => broker.connections === 0);
+  letIn();
+  const client = await connect(broker);
+  expect(most).toBe(33);
+  await client.endAsync(true);
+  await broker.stop(0);
+});
+
+/** Sends a CONNECT and does nothing more. */
+function openSocket(broker: Broker, password: string): net.Socket {
+  const socket = net.connect(broker.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.write(
+    generate({
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: 4,
+      clean: true,
+      keepalive: 0,
+      clientId: TOPIC_ID,
+      username: TOPIC_ID,
+      password: Buffer.from(password),
+    }),
+  );
+  return socket;
+}

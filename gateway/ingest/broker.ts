@@ -5,7 +5,6 @@ import {
   type Code,
   didFromTopicId,
   ENVELOPE_BYTES_MAX,
-  type PublicKey,
   parseTopic,
   topicOf,
 } from '@waystone/proto';
@@ -14,10 +13,12 @@ import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/logger.js';
 import { listenError } from '../core/port-holder.js';
 import type { Decision, DeviceRecord } from '../core/ports.js';
+import { ConcurrencyLimit } from './concurrency-limit.js';
 import { EnvelopeQueue, type EnvelopeSource, type QueueLimits } from './envelope-queue.js';
 import { GuardedSocket } from './guard.js';
-import { type CheckedHello, readHello } from './hello.js';
-import { type LoginDeps, login } from './login.js';
+import type { CheckedHello } from './hello.js';
+import { type LoginDeps, type LoginResult, login } from './login.js';
+import { LoginDelays } from './login-delays.js';
 
 export interface BrokerOptions {
   readonly host: string;
@@ -27,6 +28,8 @@ export interface BrokerOptions {
   readonly tlsKeyFile?: string;
   readonly connectionsMax: number;
   readonly connectTimeoutSeconds: number;
+  /** Longest delay of a refused login after repeated failures from one network. */
+  readonly loginDelaySecondsMax: number;
   readonly limits: QueueLimits;
 }
 
@@ -34,7 +37,6 @@ export interface BrokerOptions {
 export interface BrokerDeps {
   readonly logger: Logger;
   readonly clock: Clock;
-  readonly gatewayKey: PublicKey;
   readonly login: LoginDeps;
   /** Hands an envelope to the verifiers. */
   readonly submit: ConstructorParameters<typeof EnvelopeQueue>[1];
@@ -60,6 +62,13 @@ const UNSENT_BYTES_MAX = 1024 * 1024;
 /** A client that does not take its data for so long is cut off. */
 const DRAIN_TIMEOUT_MS = 10_000;
 
+/**
+ * Logins and hellos under way at once; the others wait. A fleet that comes back all at once then shares each
+ * commit group with no more of them than this, and envelopes are acknowledged in between.
+ */
+const LOGINS_MAX = 32;
+const HELLOS_MAX = 32;
+
 /** How long a client that was told to retry stays connected, unread. */
 const RETRY_CLOSE_MS = 2_000;
 
@@ -84,11 +93,15 @@ export class Broker {
   readonly #server: net.Server;
   readonly #connections = new Map<Client, Connection>();
   readonly #byDevice = new Map<number, Client>();
+  readonly #logins = new ConcurrencyLimit(LOGINS_MAX);
+  readonly #hellos = new ConcurrencyLimit(HELLOS_MAX);
+  readonly #loginDelays: LoginDelays;
   #isStopping = false;
 
   private constructor(options: BrokerOptions, deps: BrokerDeps, aedes: Aedes) {
     this.#options = options;
     this.#deps = deps;
+    this.#loginDelays = new LoginDelays(options.loginDelaySecondsMax * 1000);
     this.#queue = new EnvelopeQueue(options.limits, deps.submit);
     this.#aedes = aedes;
     aedes.preConnect = (_client, packet, done) => {
@@ -184,6 +197,7 @@ export class Broker {
   /** Takes no more connections or envelopes, waits for what is in flight, then closes the rest. */
   async stop(graceMs = 5_000): Promise<void> {
     this.#isStopping = true;
+    this.#loginDelays.stop();
     for (const { guard } of this.#connections.values()) guard.hold('closing', true);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const deadline = Date.now() + graceMs;
@@ -249,10 +263,29 @@ export class Broker {
     client: Client,
     password: Uint8Array | undefined,
   ): Promise<AuthenticateError | null> {
-    const result = await login(client.id, password, this.#deps.login);
-    const refuse = (code: Code, detail: string, returnCode: number): AuthenticateError => {
+    const address = this.#connections.get(client)?.guard.remoteAddress ?? '';
+    if (!this.#loginDelays.isOpen(address)) {
+      this.#deps.count('OVERLOADED');
+      this.#deps.logger.debug(
+        { code: 'OVERLOADED', address },
+        'login not looked at: too many fail',
+      );
+      return unavailable('too many logins from this address have failed; try again later');
+    }
+    const result = await this.#logins.run(async (): Promise<LoginResult | null> => {
+      // Whoever left while it waited costs nothing more.
+      if (!this.#connections.has(client)) return null;
+      return await login(client.id, password, this.#deps.login);
+    });
+    if (result === null) return unavailable('the client has left');
+    const refuse = async (
+      code: Code,
+      detail: string,
+      returnCode: 2 | 4 | 5,
+    ): Promise<AuthenticateError> => {
       this.#note(client, code, detail);
-      return Object.assign(new Error(detail), { returnCode }) as AuthenticateError;
+      await this.#loginDelays.refusal(address);
+      return Object.assign(new Error(detail), { returnCode });
     };
     if ('code' in result) return refuse(result.code, result.detail, result.returnCode);
     const will = (client as Client & { _will?: PublishPacket })._will;
@@ -340,8 +373,12 @@ export class Broker {
     connection.hellos += 1;
     connection.guard.hold('hello', true);
     try {
-      const hello = readHello(payload, device.publicKey, this.#deps.gatewayKey);
-      return 'fault' in hello ? hello.fault : await this.#deps.hello(device, hello);
+      // A view would take its whole chunk along to the other thread.
+      const copy = new Uint8Array(payload);
+      return await this.#hellos.run(async () => {
+        const hello = await this.#deps.login.checks.hello(copy, device.publicKey);
+        return 'fault' in hello ? hello.fault : await this.#deps.hello(device, hello);
+      });
     } finally {
       connection.hellos -= 1;
       if (connection.hellos === 0) connection.guard.hold('hello', false);
@@ -433,6 +470,11 @@ function isMalformed(error: Error & { code?: unknown; returnCode?: unknown }): b
   const isNetwork = error.code !== undefined;
   const isLogin = error.returnCode !== undefined;
   return !(error instanceof RefusedError) && !isNetwork && !isLogin && !SILENCE.has(error.message);
+}
+
+/** CONNACK 3: no verdict on the login. */
+function unavailable(why: string): AuthenticateError {
+  return Object.assign(new Error(why), { returnCode: 3 as const });
 }
 
 function bytesOf(payload: Buffer | string): Uint8Array {

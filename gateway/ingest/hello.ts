@@ -11,6 +11,7 @@ import {
   wire,
 } from '@waystone/proto';
 import { messageOf } from '../core/errors.js';
+import { verifyNative } from '../core/native-signature.js';
 
 /** Limits of `waystone.v1.Hello`. */
 const QUEUED_SESSIONS_MAX = 64;
@@ -38,7 +39,7 @@ export function readHello(
 ): CheckedHello | { readonly fault: string } {
   try {
     const hello = decodeHello(
-      openSignedMessage('hello', withLowS(payload, device), device, gateway),
+      openSignedMessage('hello', withLowS(payload, device), device, gateway, verifyNative),
     );
     const queued = hello.queuedSessions ?? [];
     const wanted = hello.wantedReceipts ?? [];

@@ -1,9 +1,12 @@
-import { type Code, didFromTopicId, parseDid, readLoginToken, toHex } from '@waystone/proto';
+import { type Code, didFromTopicId, LOGIN_TOKEN_CHARS_MAX } from '@waystone/proto';
 import type { DeviceRecord } from '../core/ports.js';
+import type { Remote } from '../core/rpc.js';
+import type { LoginChecks } from './login-checks.js';
 
 /** What a login needs from the rest of the gateway. */
 export interface LoginDeps {
-  readonly gatewayDid: string;
+  /** Checks what needs a signature, off the broker's thread. */
+  readonly checks: Remote<LoginChecks>;
   find(did: string): DeviceRecord | undefined;
   /** Opens or re-enters a session; durable when it resolves. */
   enter(
@@ -32,36 +35,32 @@ export async function login(
   deps: LoginDeps,
 ): Promise<LoginResult> {
   const did = didFromTopicId(clientId);
-  const key = parseDid(did);
-  if (key === null) {
-    return {
-      code: 'CLIENT_ID_INVALID',
-      detail: 'the client id must be a did:key without "did:key:"',
-      returnCode: 2,
-    };
-  }
   const device = deps.find(did);
   if (device === undefined) {
-    return {
-      code: 'DEVICE_UNKNOWN',
-      detail: `device ${did} is not enrolled; run waystone devices add`,
-      returnCode: 5,
-    };
+    return (await deps.checks.isDid(did))
+      ? {
+          code: 'DEVICE_UNKNOWN',
+          detail: `device ${did} is not enrolled; run waystone devices add`,
+          returnCode: 5,
+        }
+      : {
+          code: 'CLIENT_ID_INVALID',
+          detail: 'the client id must be a did:key without "did:key:"',
+          returnCode: 2,
+        };
   }
   if (device.revokedAtUs !== null) return revoked(did);
   if (password === undefined) {
     return { code: 'LOGIN_INVALID', detail: 'the login has no password', returnCode: 4 };
   }
-  const read = readLoginToken(
-    Buffer.from(password).toString('latin1'),
-    device.publicKey,
-    deps.gatewayDid,
-  );
+  // A token over the limit stays one that is over it, and is not copied from thread to thread.
+  const token = Buffer.from(password.subarray(0, LOGIN_TOKEN_CHARS_MAX + 1)).toString('latin1');
+  const read = await deps.checks.token(token, device.publicKey);
   if ('fault' in read) {
     return { code: 'LOGIN_INVALID', detail: `the login token: ${read.fault}`, returnCode: 4 };
   }
-  const { session, counter } = read.token;
-  const fault = await deps.enter(device.id, toHex(session), counter);
+  const { session, counter } = read;
+  const fault = await deps.enter(device.id, session, counter);
   if (fault !== null) {
     return {
       code: fault,

@@ -54,6 +54,25 @@ interface BatchTableRow {
   token: string | null;
 }
 
+/** A device as the ledger knows it. */
+export type DeviceRow = Omit<DeviceStatus, 'keyType' | 'connected'>;
+
+interface DeviceTableRow {
+  id: number;
+  did: string;
+  label: string;
+  enrolled_at_us: number;
+  revoked_at_us: number | null;
+  last_seen_us: number | null;
+  envelopes: number;
+  frames: number;
+  refused: number;
+  sessions: number;
+}
+
+const DEVICE_ROWS = `SELECT devices.*,
+  (SELECT COUNT(*) FROM sessions WHERE device = devices.id) AS sessions FROM devices`;
+
 /** Reads for the answers, on a read-only connection of their own with short transactions. */
 export function ledgerQueries(db: Database.Database) {
   const toBatch = (row: BatchTableRow): BatchRecord => ({
@@ -79,37 +98,28 @@ export function ledgerQueries(db: Database.Database) {
     dat: row.token === null ? null : (JSON.parse(row.token) as DatStatus),
   });
 
+  const toDevice = (value: unknown): DeviceRow => {
+    const row = value as DeviceTableRow;
+    return {
+      did: row.did,
+      label: row.label,
+      enrolledAtUs: row.enrolled_at_us,
+      revokedAtUs: row.revoked_at_us,
+      lastSeenUs: row.last_seen_us,
+      envelopes: row.envelopes,
+      frames: row.frames,
+      refused: row.refused,
+      sessions: row.sessions,
+      gaps: gapsOf(db, row.id),
+    };
+  };
+
   return {
-    devices: (): Omit<DeviceStatus, 'keyType' | 'connected'>[] => {
-      const rows = db
-        .prepare(
-          `SELECT devices.*, (SELECT COUNT(*) FROM sessions WHERE device = devices.id) AS sessions
-           FROM devices ORDER BY id`,
-        )
-        .all() as {
-        id: number;
-        did: string;
-        label: string;
-        enrolled_at_us: number;
-        revoked_at_us: number | null;
-        last_seen_us: number | null;
-        envelopes: number;
-        frames: number;
-        refused: number;
-        sessions: number;
-      }[];
-      return rows.map((row) => ({
-        did: row.did,
-        label: row.label,
-        enrolledAtUs: row.enrolled_at_us,
-        revokedAtUs: row.revoked_at_us,
-        lastSeenUs: row.last_seen_us,
-        envelopes: row.envelopes,
-        frames: row.frames,
-        refused: row.refused,
-        sessions: row.sessions,
-        gaps: gapsOf(db, row.id),
-      }));
+    devices: (): DeviceRow[] => db.prepare(`${DEVICE_ROWS} ORDER BY id`).all().map(toDevice),
+
+    device: (did: string): DeviceRow | null => {
+      const row = db.prepare(`${DEVICE_ROWS} WHERE did = ?`).get(did);
+      return row === undefined ? null : toDevice(row);
     },
 
     batches: (limit: number): BatchRecord[] => {

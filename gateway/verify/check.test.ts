@@ -18,9 +18,9 @@ import {
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { flipS, testKeyNamed } from '../../proto/test-data/test-signer.js';
+import { verifyNative } from '../core/native-signature.js';
 import { describeRefusal, type Refusal, type RefusalCode } from '../core/refusal.js';
 import { type CheckContext, checkEnvelope, TIME_AHEAD_MAX_US, TIME_MIN_US } from './check.js';
-import { verifyNative } from './native-signature.js';
 
 const NOW_US = 1_800_000_000_000_000;
 const REALM = new Uint8Array(32).fill(7);

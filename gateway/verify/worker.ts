@@ -1,9 +1,9 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { ENVELOPE_HEADER_BYTES, SIGNATURE_BYTES } from '@waystone/proto';
+import { verifyNative } from '../core/native-signature.js';
 import { type PackedBatch, packBatch, transferOf, unpackBatch } from '../core/packed.js';
 import type { DeviceRecord, EnvelopeBatch, VerifiedBatch } from '../core/ports.js';
 import { checkEnvelope } from './check.js';
-import { verifyNative } from './native-signature.js';
 import type { VerifierData, VerifierMessage } from './pool.js';
 
 /** A verifier's thread: judges batches of envelopes and passes them straight on to the ledger. */

@@ -1,0 +1,6 @@
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { serveCalls } from '../core/rpc.js';
+import { type Gateway, loginChecks } from './login-checks.js';
+
+/** The login thread: the broker's thread never waits for a signature. */
+serveCalls(parentPort as MessagePort, loginChecks(workerData as Gateway));
