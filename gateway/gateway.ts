@@ -177,12 +177,18 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     // ingest
     let duplicates = 0;
     const decide = (decisions: readonly Decision[]): void => {
+      const outcomes = { stored: 0, duplicate: 0, refused: 0, retry: 0 };
+      let framesStored = 0;
       for (const { ticket, kind, frames } of decisions) {
         verifiers.decided(ticket);
-        metrics.envelopes.inc({ outcome: kind });
-        if (kind === 'stored') metrics.frames.inc(frames);
-        if (kind === 'duplicate') duplicates += 1;
+        outcomes[kind] += 1;
+        if (kind === 'stored') framesStored += frames;
       }
+      for (const kind of ['stored', 'duplicate', 'refused', 'retry'] as const) {
+        if (outcomes[kind] > 0) metrics.envelopes.inc({ outcome: kind }, outcomes[kind]);
+      }
+      metrics.frames.inc(framesStored);
+      duplicates += outcomes.duplicate;
       broker.decide(decisions);
     };
     const configBody = wire.Config.encode({
@@ -194,39 +200,34 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     }).finish();
     const logins = new LoginThread({ did, publicKey: key.publicKey }, onFatal);
     stops.push(() => logins.stop());
-    const broker = await Broker.start(
-      {
-        ...config.mqtt,
-        limits: config.mqtt,
+    const broker = await Broker.start(config.mqtt, {
+      logger,
+      clock,
+      login: {
+        checks: logins.calls,
+        find: (name) => devices.get(name),
+        enter: (device, session, counter) =>
+          ledger.calls.enter(device, session, counter, clock.nowUs()),
       },
-      {
-        logger,
-        clock,
-        login: {
-          checks: logins.calls,
-          find: (name) => devices.get(name),
-          enter: (device, session, counter) =>
-            ledger.calls.enter(device, session, counter, clock.nowUs()),
-        },
-        submit: (item, payload) => verifiers.submit(item, payload),
-        hello: async (device, hello) => {
-          if (!hello.isOnline) return null;
-          const { session, counter, queuedSessions } = hello;
-          const now = clock.nowUs();
-          const fault = await ledger.calls.hello(device.id, session, counter, queuedSessions, now);
-          if (fault !== null || hello.wantedReceipts.length === 0) return fault;
-          const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
-          void receipts.owed(device, owed);
-          return null;
-        },
-        config: (device) => {
-          const input = signedMessageInput('config', key.id, device.keyId, configBody);
-          return encodeSignedMessage('config', configBody, key.sign(input));
-        },
-        refusalReceipt: (device, payload, code) => receipts.refusal(device, payload, code),
-        count: (code) => metrics.refusals.inc({ code }),
+      submit: (item, payload) => verifiers.submit(item, payload),
+      hello: async (device, hello) => {
+        if (!hello.isOnline) return null;
+        const { session, counter, queuedSessions } = hello;
+        const now = clock.nowUs();
+        const fault = await ledger.calls.hello(device.id, session, counter, queuedSessions, now);
+        if (fault !== null || hello.wantedReceipts.length === 0) return fault;
+        const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
+        void receipts.owed(device, owed);
+        return null;
       },
-    );
+      config: (device) => {
+        const input = signedMessageInput('config', key.id, device.keyId, configBody);
+        return encodeSignedMessage('config', configBody, key.sign(input));
+      },
+      refusalReceipt: (device, payload, code, kind) =>
+        receipts.refusal(device, payload, code, kind),
+      count: (code) => metrics.refusals.inc({ code }),
+    });
     stops.push(() => broker.stop());
 
     // answers

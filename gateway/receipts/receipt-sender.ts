@@ -14,6 +14,9 @@ import type { DatStatus } from '../core/view.js';
 /** Receipts of one signature tree; bounds the work between two turns of the event loop. */
 const RECEIPTS_PER_TREE = 256;
 
+/** When a device that was told to come again should, s: a restart is over by then. */
+const RETRY_AFTER_SECONDS = 10;
+
 interface Inclusion {
   readonly statement: Uint8Array;
   readonly entryLeaf: Uint8Array;
@@ -53,13 +56,19 @@ export class ReceiptSender {
     this.#deps = deps;
   }
 
-  /** A receipt that says why something from this device was not taken. */
-  refusal(device: DeviceRecord, payload: Uint8Array, code: Code): Uint8Array {
+  /** A receipt that says why something from this device was not taken: for good, or not now. */
+  refusal(
+    device: DeviceRecord,
+    payload: Uint8Array,
+    code: Code,
+    kind: 'refused' | 'retry' = 'refused',
+  ): Uint8Array {
     const statement = statementBytesOf(payload);
     const body: ReceiptBody = {
       device: device.keyId,
       statement: statement === null ? sha256(payload) : statementHash(statement),
-      outcome: { kind: 'refused', code },
+      outcome:
+        kind === 'refused' ? { kind, code } : { kind, code, afterSeconds: RETRY_AFTER_SECONDS },
     };
     return this.#deps.receiptMaker.forBodies([body])[0] as Uint8Array;
   }
