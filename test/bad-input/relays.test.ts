@@ -7,7 +7,7 @@ import {
   openSignedMessage,
   topicOf,
 } from '@waystone/proto';
-import type { IConnectPacket } from 'mqtt-packet';
+import { generate, type IConnectPacket } from 'mqtt-packet';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RelayStatus } from '../../gateway/core/view.js';
 import { TestDevice } from '../harness/device.js';
@@ -281,6 +281,32 @@ describe('what a relay publishes', () => {
     const last = await device.envelope();
     await own.up(device, last);
     expect(await own.outcome(device, last)).toMatchObject({ kind: 'stored' });
+    own.raw.cut();
+  });
+
+  it('behind a hello, in one write with it, finds its session open', async () => {
+    const own = await RelayClient.open('burst', await addRelay('burst', 'all'));
+    const devices = await Promise.all(Array.from({ length: 5 }, enrolled));
+    const packets: Buffer[] = [];
+    const payloads: Uint8Array[] = [];
+    for (const [k, device] of devices.entries()) {
+      const payload = await device.envelope();
+      payloads.push(payload);
+      for (const [channel, body] of [
+        ['hello', await device.hello()],
+        ['up', payload],
+      ] as const) {
+        const topic = topicOf(device.topicId, channel);
+        const messageId = 100 + 2 * k + (channel === 'up' ? 1 : 0);
+        const message = { topic, payload: Buffer.from(body), messageId, retain: false, dup: false };
+        packets.push(generate({ cmd: 'publish', qos: 1, ...message }));
+      }
+    }
+    own.raw.send(Buffer.concat(packets));
+    for (const [k, device] of devices.entries()) {
+      const outcome = await own.outcome(device, payloads[k] as Uint8Array);
+      expect(outcome).toMatchObject({ kind: 'stored' });
+    }
     own.raw.cut();
   });
 
