@@ -289,6 +289,13 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         logger.info({ relay: name }, 'relay added');
         return { relay, secret: made?.secret ?? null };
       },
+      setRelayDevices: async (name, devices) => {
+        const relay = await ledger.calls.setRelayDevices(name, devices);
+        relays.set(name, relay);
+        broker.changeRelay(relay);
+        logger.info({ relay: name }, 'relay carries other devices');
+        return relay;
+      },
       removeRelay: async (name) => {
         const relay = await ledger.calls.removeRelay(name);
         relays.delete(name);

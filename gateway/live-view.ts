@@ -49,6 +49,10 @@ export interface LiveViewDeps {
   readonly addRelay: (
     request: RelayRequest,
   ) => Promise<{ relay: RelayRecord; secret: string | null }>;
+  readonly setRelayDevices: (
+    name: string,
+    devices: readonly string[] | null,
+  ) => Promise<RelayRecord>;
   readonly removeRelay: (name: string) => Promise<RelayRecord>;
   readonly backup: (folder: string) => Promise<{ folder: string; datasets: number; bytes: number }>;
 }
@@ -246,6 +250,8 @@ export function liveView(deps: LiveViewDeps): GatewayView {
       const { relay, secret } = await deps.addRelay(request);
       return { ...toRelayStatus(relay), secret };
     },
+    setRelayDevices: async (name, devices) =>
+      toRelayStatus(await deps.setRelayDevices(name, devices)),
     removeRelay: async (name) => toRelayStatus(await deps.removeRelay(name)),
     sealNow: async () => {
       const closed = await deps.ledger.calls.closeDue(clock.nowUs(), true);

@@ -130,6 +130,15 @@ export class MemoryGatewayView implements GatewayView {
     return this.#answer({ ...row, secret: did === null ? 's'.repeat(43) : null });
   }
 
+  async setRelayDevices(name: string, devices: readonly string[] | null): Promise<RelayStatus> {
+    const row = this.relayRows.get(name);
+    if (row === undefined) throw new WaystoneError('RELAY_UNKNOWN', `there is no relay ${name}`);
+    const unknown = devices?.find((did) => !this.deviceRows.has(did));
+    if (unknown !== undefined) throw new WaystoneError('DEVICE_UNKNOWN', `no ${unknown}`);
+    this.relayRows.set(name, { ...row, devices });
+    return this.#answer({ ...row, devices });
+  }
+
   async removeRelay(name: string): Promise<RelayStatus> {
     const row = this.relayRows.get(name);
     if (row === undefined) throw new WaystoneError('RELAY_UNKNOWN', `there is no relay ${name}`);

@@ -75,6 +75,7 @@ describe('HTTP API', () => {
       `DELETE /v1/devices/${DID}`,
       'GET /v1/relays',
       'POST /v1/relays',
+      'PUT /v1/relays/depot/devices',
       'DELETE /v1/relays/depot',
       'GET /v1/batches',
       'POST /v1/batches/seal',
@@ -225,6 +226,13 @@ describe('HTTP API', () => {
       const { relays } = (await (await ask('/v1/relays')).json()) as { relays: object[] };
       expect(relays).toHaveLength(2);
       expect(JSON.stringify(relays)).not.toContain('secret');
+      const put = (name: string, devices: unknown) =>
+        ask(`/v1/relays/${name}/devices`, { method: 'PUT', body: JSON.stringify({ devices }) });
+      const changed = await (await put('depot-7', 'all')).json();
+      expect(changed).toEqual({ ...relay, devices: null, connected: false });
+      expect(await (await put('depot-7', [DID])).json()).toMatchObject(relay);
+      await expectError(await put('other', 'all'), 404, 'RELAY_UNKNOWN');
+      await expectError(await put('depot-7', []), 400, 'PARAMETER_INVALID');
       const removed = await ask('/v1/relays/depot-7', { method: 'DELETE' });
       expect(await removed.json()).toMatchObject(relay);
       await expectError(

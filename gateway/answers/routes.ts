@@ -89,6 +89,12 @@ export function buildApp(options: AppOptions, { view, logger }: AppDeps): Hono {
     };
     return context.json(await view.addRelay(request), 201);
   });
+  app.put('/v1/relays/:name/devices', async (context) => {
+    const name = relayParameter(context.req.param('name'));
+    const body = await readJsonObject(context.req.raw);
+    requireFields(body, ['devices']);
+    return context.json(await view.setRelayDevices(name, carriedParameter(body.devices)));
+  });
   app.delete('/v1/relays/:name', async (context) =>
     context.json(await view.removeRelay(relayParameter(context.req.param('name')))),
   );

@@ -20,7 +20,7 @@ export class ApiClient {
    *   nothing answers; ANSWER_INVALID when what answers is no gateway.
    */
   async ask<T>(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     path: string,
     { body, timeoutMs = TIMEOUT_MS }: { body?: object; timeoutMs?: number } = {},
   ): Promise<{ status: number; body: T }> {

@@ -122,6 +122,7 @@ describe('waystone', () => {
       'relays',
       'relays list',
       'relays add',
+      'relays set',
       'relays remove',
       'batches',
       'batches list',
@@ -337,6 +338,9 @@ describe('waystone', () => {
       expect(out).toMatch(/^depot-7 +2 devices +with a secret +away +0 s ago$/m);
       expect(out).toMatch(/^box +every device +as did:key:\S+ +away +0 s ago$/m);
       expect(out).not.toContain('sss');
+      const changed = await run('relays', 'set', 'depot-7', '--all-devices');
+      expect(changed.out).toBe('depot-7 carries every device now\n');
+      expect(view.relayRows.get('depot-7')?.devices).toBeNull();
       expect((await run('relays', 'remove', 'depot-7')).out).toBe('removed depot-7\n');
       expect([...view.relayRows.keys()]).toEqual(['box']);
       expect((await run('relays', 'remove', 'depot-7')).err).toMatch(/^RELAY_UNKNOWN: /);

@@ -29,6 +29,8 @@ export interface GatewayView {
    * @throws WaystoneError RELAY_EXISTS, RELAY_LIMIT or DEVICE_UNKNOWN.
    */
   addRelay(request: RelayRequest): Promise<RelayStatus & { readonly secret: string | null }>;
+  /** Gives a relay other devices. @throws WaystoneError RELAY_UNKNOWN or DEVICE_UNKNOWN. */
+  setRelayDevices(name: string, devices: readonly string[] | null): Promise<RelayStatus>;
   /** Removes a relay and ends its connection. @throws WaystoneError RELAY_UNKNOWN. */
   removeRelay(name: string): Promise<RelayStatus>;
   /** Closes every open batch now, whatever its age. @returns ids of the batches. */

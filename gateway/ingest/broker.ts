@@ -249,6 +249,14 @@ export class Broker {
     this.#carriers.delete(device);
   }
 
+  /** Lets a connected relay carry other devices from now on. */
+  changeRelay(relay: RelayRecord): void {
+    for (const connection of this.#connectionsOf(relay.id)) {
+      this.#forgetCarrier(connection);
+      this.#grant(connection, { device: connection.device, relay });
+    }
+  }
+
   /** Ends the connection of a relay, after it was removed. */
   disconnectRelay(relay: number): void {
     for (const connection of this.#connectionsOf(relay)) connection.end();
@@ -399,13 +407,24 @@ export class Broker {
     }
     // A bridge's notice that it is gone says nothing to anybody here.
     if (will && isBridgeState(will.topic)) connection.will = undefined;
-    connection.device = device;
-    connection.relay = relay;
-    const own = device === null ? NO_UP_TOPICS : ownUpTopic(device, clientId);
-    connection.upTopics = relay === null ? own : relayUpTopics(relay, own, this.#deps.login.find);
+    this.#grant(connection, result);
     if (device !== null) this.#byDevice.set(device.id, connection);
     this.#deps.logger.debug({ device: device?.did, relay: relay?.name }, 'client connected');
     return null;
+  }
+
+  /** Says who a connection is, and with that where it may publish. */
+  #grant(connection: Connection, { device, relay }: Principal): void {
+    connection.device = device;
+    connection.relay = relay;
+    const own = device === null ? NO_UP_TOPICS : ownUpTopic(device, connection.clientId);
+    connection.upTopics = relay === null ? own : relayUpTopics(relay, own, this.#deps.login.find);
+  }
+
+  #forgetCarrier(connection: Connection): void {
+    for (const [id, carrier] of this.#carriers) {
+      if (carrier.connection === connection) this.#carriers.delete(id);
+    }
   }
 
   /** Does not read a client until a time. */
@@ -640,9 +659,7 @@ export class Broker {
     this.#slowed.delete(connection);
     const { device, relay, will, guard } = connection;
     if (relay !== null) {
-      for (const [id, carrier] of this.#carriers) {
-        if (carrier.connection === connection) this.#carriers.delete(id);
-      }
+      this.#forgetCarrier(connection);
       this.#deps.logger.debug({ relay: relay.name }, 'relay disconnected');
     }
     if (device !== null) {

@@ -46,6 +46,24 @@ it('keeps relays of both kinds with what they carry, across a restart', () => {
   expect(ledger.calls.relays()).toEqual(made);
 });
 
+it('gives a relay other devices, or keeps those it had when one of them is not enrolled', () => {
+  const relay = add({ name: 'depot', devices: [DIDS[0] as string] });
+  const set = (devices: readonly string[] | null) =>
+    ledger.db.transaction(() => ledger.calls.setRelayDevices('depot', devices))();
+  expect(set(DIDS.slice(1))).toEqual({ ...relay, devices: new Set([2, 3]) });
+  const stranger = didFromKey(testKeyNamed('secp256k1', 'stranger').publicKey);
+  expect(() => set([DIDS[0] as string, stranger])).toThrow(
+    expect.objectContaining({ code: 'DEVICE_UNKNOWN' }),
+  );
+  expect(ledger.calls.relays()).toEqual([{ ...relay, devices: new Set([2, 3]) }]);
+  expect(set(null)).toEqual({ ...relay, devices: null });
+  expect(ledger.rows('SELECT * FROM relay_devices')).toEqual([]);
+  expect(set([DIDS[0] as string])).toEqual(relay);
+  expect(() => ledger.calls.setRelayDevices('other', null)).toThrow(
+    expect.objectContaining({ code: 'RELAY_UNKNOWN' }),
+  );
+});
+
 it('removes a relay with what it carried, and knows its name no more', () => {
   const relay = add({ name: 'depot', devices: DIDS });
   expect(ledger.calls.removeRelay('depot')).toEqual(relay);

@@ -61,12 +61,23 @@ export function relayOperations(db: Database.Database) {
     return row === undefined ? null : toRecord(row);
   };
 
+  const known = (name: string): RelayRecord => {
+    const relay = find(name);
+    if (relay === null) throw new WaystoneError('RELAY_UNKNOWN', `there is no relay ${name}`);
+    return relay;
+  };
+
   /** @throws WaystoneError DEVICE_UNKNOWN. */
   const deviceId = (did: string): number => {
     const id = db.prepare('SELECT id FROM devices WHERE did = ?').pluck().get(did);
     if (id === undefined)
       throw new WaystoneError('DEVICE_UNKNOWN', `device ${did} is not enrolled`);
     return id as number;
+  };
+
+  const carry = (relay: number, devices: readonly string[] | null): void => {
+    const insert = db.prepare('INSERT INTO relay_devices (relay, device) VALUES (?, ?)');
+    for (const did of new Set(devices)) insert.run(relay, deviceId(did));
   };
 
   /** @throws WaystoneError RELAY_EXISTS, RELAY_LIMIT or DEVICE_UNKNOWN; then nothing of it is kept. */
@@ -90,18 +101,30 @@ export function relayOperations(db: Database.Database) {
          VALUES (?, ?, ?, ?, ?, ?)`,
       )
       .run(name, secret?.salt, secret?.hash, device, relay.devices === null ? 1 : 0, nowUs);
-    const carry = db.prepare('INSERT INTO relay_devices (relay, device) VALUES (?, ?)');
-    for (const did of new Set(relay.devices)) carry.run(lastInsertRowid, deviceId(did));
-    return find(name) as RelayRecord;
+    carry(Number(lastInsertRowid), relay.devices);
+    return known(name);
   };
 
   return {
     relays: (): RelayRecord[] => db.prepare('SELECT * FROM relays ORDER BY id').all().map(toRecord),
     addRelay,
+    /**
+     * Gives a relay other devices; its login stays.
+     * @throws WaystoneError RELAY_UNKNOWN or DEVICE_UNKNOWN; then it keeps those it had.
+     */
+    setRelayDevices: (name: string, devices: readonly string[] | null): RelayRecord => {
+      const relay = known(name);
+      db.prepare('UPDATE relays SET carries_all = ? WHERE id = ?').run(
+        devices === null ? 1 : 0,
+        relay.id,
+      );
+      db.prepare('DELETE FROM relay_devices WHERE relay = ?').run(relay.id);
+      carry(relay.id, devices);
+      return known(name);
+    },
     /** @returns what it was. @throws WaystoneError RELAY_UNKNOWN. */
     removeRelay: (name: string): RelayRecord => {
-      const relay = find(name);
-      if (relay === null) throw new WaystoneError('RELAY_UNKNOWN', `there is no relay ${name}`);
+      const relay = known(name);
       db.prepare('DELETE FROM relay_devices WHERE relay = ?').run(relay.id);
       db.prepare('DELETE FROM relays WHERE id = ?').run(relay.id);
       return relay;

@@ -420,6 +420,24 @@ describe('what a relay publishes', () => {
   });
 });
 
+it('lets a relay that is connected carry other devices at once, when its list is changed', async () => {
+  const own = await RelayClient.open('change', await addRelay('change', [listed.did]));
+  await own.hello(listed);
+  const set = (devices: string[] | 'all') =>
+    gateway.ask('PUT', '/v1/relays/change/devices', { devices });
+  await set([unlisted.did]);
+  const [mine, not] = [await unlisted.envelope(), await listed.envelope()];
+  await own.hello(unlisted);
+  await own.up(unlisted, mine);
+  expect(await own.outcome(unlisted, mine)).toMatchObject({ kind: 'stored' });
+  await own.up(listed, not);
+  expect(await own.outcome(listed, not)).toMatchObject({ kind: 'retry' });
+  await set('all');
+  await own.up(listed, not);
+  expect(await own.outcome(listed, not)).toMatchObject({ kind: 'stored' });
+  own.raw.cut();
+});
+
 it('ends the connection of a relay that is removed, and lets it in no more', async () => {
   const password = await addRelay('gone', 'all');
   const own = await RelayClient.open('gone', password);

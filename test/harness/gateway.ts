@@ -75,7 +75,7 @@ export abstract class TestGateway {
   }
 
   /** Asks the HTTP API. @throws Error with the answer when its status is not 2xx. */
-  async ask<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
+  async ask<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<T> {
     const response = await fetch(`http://127.0.0.1:${this.httpPort}${path}`, {
       method,
       headers: { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' },

@@ -8,7 +8,7 @@ const EXAMPLE = 'waystone relays add depot-7 --devices did:key:zQ3sh…,did:key:
 export const addRelays: AddCommand = (program, act) => {
   const relays = program
     .command('relays')
-    .description('list, add and remove relays, which publish for other devices')
+    .description('list, add, change and remove relays, which publish for other devices')
     .addHelpText('after', `\nExample:\n  ${EXAMPLE}`);
 
   const list = relays
@@ -29,18 +29,30 @@ export const addRelays: AddCommand = (program, act) => {
     .option('--all-devices', 'it carries every device, those to come included')
     .option('--did <did>', 'it logs in as this enrolled device; without, it gets a secret')
     .addHelpText('after', `\nExample:\n  ${EXAMPLE}`);
-  act<{ devices?: string; allDevices?: boolean; did?: string }>(add, async (call, name) => {
-    const { devices, allDevices, did } = call.options;
-    if ((devices === undefined) === (allDevices === undefined)) {
-      throw new WaystoneError('USAGE', 'name its devices with --devices, or give --all-devices');
-    }
-    const carried = devices?.split(',').map((one) => one.trim()) ?? 'all';
+  act<CarriedOptions & { did?: string }>(add, async (call, name) => {
+    const { did } = call.options;
+    const devices = carriedOf(call.options);
     const { body } = await (await call.api()).ask<RelayStatus & { secret: string | null }>(
       'POST',
       '/v1/relays',
-      { body: { name, devices: carried, ...(did !== undefined && { did }) } },
+      { body: { name, devices, ...(did !== undefined && { did }) } },
     );
     call.print(body, () => addedText(body));
+    return undefined;
+  });
+
+  const set = relays
+    .command('set')
+    .argument('<name>', 'the relay')
+    .description('give a relay other devices; its password stays')
+    .option('--devices <did,…>', 'the devices that it carries from now on')
+    .option('--all-devices', 'it carries every device, those to come included')
+    .addHelpText('after', '\nExample:\n  waystone relays set depot-7 --all-devices');
+  act<CarriedOptions>(set, async (call, name = '') => {
+    const devices = carriedOf(call.options);
+    const path = `/v1/relays/${encodeURIComponent(name)}/devices`;
+    const { body } = await (await call.api()).ask<RelayStatus>('PUT', path, { body: { devices } });
+    call.print(body, () => `${body.name} carries ${carriedText(body)} now\n`);
     return undefined;
   });
 
@@ -56,6 +68,19 @@ export const addRelays: AddCommand = (program, act) => {
     return undefined;
   });
 };
+
+interface CarriedOptions {
+  readonly devices?: string;
+  readonly allDevices?: boolean;
+}
+
+/** @throws WaystoneError USAGE unless exactly one of the two options is given. */
+function carriedOf({ devices, allDevices }: CarriedOptions): readonly string[] | 'all' {
+  if ((devices === undefined) === (allDevices === undefined)) {
+    throw new WaystoneError('USAGE', 'name its devices with --devices, or give --all-devices');
+  }
+  return devices?.split(',').map((one) => one.trim()) ?? 'all';
+}
 
 function addedText(relay: RelayStatus & { secret: string | null }): string {
   const added = `added ${relay.name}, which carries ${carriedText(relay)}\n`;
