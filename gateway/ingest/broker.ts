@@ -610,6 +610,8 @@ export class Broker {
     payload: Uint8Array,
   ): Promise<'taken' | 'failed' | { readonly fault: string }> {
     try {
+      // It closes the sessions that it does not name, and envelopes of those came before it.
+      await this.#queue.settled(device.id);
       return await this.#hellos.run(async () => {
         const hello = await this.#deps.login.checks.hello(payload, device.publicKey);
         if ('fault' in hello) return hello;

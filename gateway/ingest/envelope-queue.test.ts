@@ -63,6 +63,28 @@ function setUp(limits: Partial<QueueLimits> = {}) {
   return { queue, submitted, acknowledged, add };
 }
 
+describe('settled', () => {
+  it('waits for what a device had in flight, not for what comes later or is of others', async () => {
+    const { queue, add } = setUp();
+    const [one, other] = [deviceOf(1), deviceOf(2)];
+    const source = new FakeSource();
+    const before = [add(one, source), add(one, source)];
+    add(other, source);
+    const settled: string[] = [];
+    const note = (name: string) => () => settled.push(name);
+    void queue.settled(1).then(note('first'));
+    void queue.settled(1).then(note('second'));
+    const later = add(one, source);
+    await queue.settled(3);
+    queue.decide([decision(later, 1), decision(before[1] as number, 1)]);
+    await queue.settled(3);
+    expect(settled).toEqual([]);
+    queue.decide([decision(before[0] as number, 1)]);
+    await queue.settled(1);
+    expect(settled).toEqual(['first', 'second']);
+  });
+});
+
 describe('acknowledgements', () => {
   it('leave in order of arrival for a device, in whatever order decisions come', () => {
     const { queue, acknowledged, add } = setUp();

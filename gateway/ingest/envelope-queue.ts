@@ -42,6 +42,8 @@ interface Waiting<Source> {
   readonly source: Source;
   readonly packetId: number;
   decision: Decision | null;
+  /** Whoever waits for its answer, see {@link EnvelopeQueue.settled}. */
+  settled: (() => void)[] | null;
 }
 
 /** The envelopes of one device, in order of arrival. */
@@ -97,7 +99,14 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     // Tickets stay below 2^53 for longer than any hardware lives.
     const ticket = ++this.#lastTicket;
     const sizeBytes = payload.length;
-    const waiting: Waiting<Source> = { device, sizeBytes, source, packetId, decision: null };
+    const waiting: Waiting<Source> = {
+      device,
+      sizeBytes,
+      source,
+      packetId,
+      decision: null,
+      settled: null,
+    };
     this.#byTicket.set(ticket, waiting);
     let line = this.#lines.get(device.id);
     if (line === undefined) {
@@ -112,6 +121,16 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     this.#holdWhereFull(source, line);
     const { receivedAtUs, clockTrusted } = arrival;
     this.#submit({ ticket, device: device.id, receivedAtUs, clockTrusted }, payload);
+  }
+
+  /** Resolves once every envelope of a device is answered that was added before this call. */
+  settled(device: number): Promise<void> {
+    const last = this.#lines.get(device)?.waiting.at(-1);
+    if (last === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      last.settled ??= [];
+      last.settled.push(resolve);
+    });
   }
 
   /** Takes decisions and acknowledges what has come to the head of its device's line. */
@@ -147,10 +166,11 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
 
   #acknowledge(line: Line<Source>): void {
     let done = 0;
-    for (const { decision, source, packetId, device } of line.waiting) {
+    for (const { decision, source, packetId, device, settled } of line.waiting) {
       if (decision === null) break;
       done += 1;
       this.#answer(source, packetId, device, decision);
+      for (const tell of settled ?? []) tell();
     }
     line.waiting.splice(0, done);
   }

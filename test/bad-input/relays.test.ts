@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -307,6 +308,33 @@ describe('what a relay publishes', () => {
       const outcome = await own.outcome(device, payloads[k] as Uint8Array);
       expect(outcome).toMatchObject({ kind: 'stored' });
     }
+    own.raw.cut();
+  });
+
+  it('before the hello of a new session, in one write with it, is still of an open one', async () => {
+    const device = await enrolled();
+    const own = await RelayClient.open('anew', await addRelay('anew', [device.did]));
+    await own.hello(device);
+    const packets: Buffer[] = [];
+    const payloads: Uint8Array[] = [];
+    const add = (channel: 'up' | 'hello', body: Uint8Array): void => {
+      const topic = topicOf(device.topicId, channel);
+      const messageId = 100 + packets.length;
+      const message = { topic, payload: Buffer.from(body), messageId, retain: false, dup: false };
+      packets.push(generate({ cmd: 'publish', qos: 1, ...message }));
+    };
+    // As a bridge sends it that was offline while the device lost its power and what it had queued.
+    for (let k = 0; k < 20; k++) payloads.push(await device.envelope());
+    for (const payload of payloads) add('up', payload);
+    device.session = randomBytes(16);
+    add('hello', await device.hello());
+    payloads.push(await device.envelope());
+    add('up', payloads.at(-1) as Uint8Array);
+    own.raw.send(Buffer.concat(packets));
+    for (const payload of payloads) {
+      expect(await own.outcome(device, payload)).toMatchObject({ kind: 'stored' });
+    }
+    expect(await gateway.device(device.did)).toMatchObject({ envelopes: 21, refused: 0 });
     own.raw.cut();
   });
 
