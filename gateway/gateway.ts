@@ -149,7 +149,10 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     stops.push(() => reader.stop());
 
     // seal
-    const datasets = new DatasetThread(config.dataFolder, onFatal);
+    const datasets = new DatasetThread(
+      { dataFolder: config.dataFolder, privateKey: key.exportPrivateKey(), logId },
+      onFatal,
+    );
     stops.push(() => datasets.stop());
     const sealer = new Sealer(
       { streams: config.streams, chainId: forge.chainId, idao: forge.idao, everyMs: SEAL_EVERY_MS },
@@ -161,10 +164,10 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         write: datasets.calls.write,
         addCheckpoint: datasets.calls.addCheckpoint,
         keepLogHead: (head) => writeLogHead(headFile, head),
-        onSealed: (_batch, root, entries) => {
+        onSealed: (_batch, root) => {
           metrics.datasets.inc({ step: 'sealed' });
           forge.nudge();
-          void receipts.sealed(root, entries);
+          void receipts.sealed(root);
         },
       },
     );
@@ -175,7 +178,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       receiptMaker: new ReceiptMaker(key, logId),
       send: (device, receipt) => broker.sendReceipt(device, receipt),
       connected: () => broker.connectedDevices().flatMap((id) => byId.get(id) ?? []),
-      inclusion: datasets.calls.inclusion,
+      included: (root, ids, indexes) => chunksOf(datasets.calls, { root, devices: ids, indexes }),
       batch: async (id) => {
         const batch = await reader.calls.batch(id);
         if (batch === null) return null;
@@ -187,12 +190,18 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     // ingest
     let duplicates = 0;
     const decide = (decisions: readonly Decision[]): void => {
+      const counts = { stored: 0, duplicate: 0, refused: 0, retry: 0 };
+      let storedFrames = 0;
       for (const { ticket, kind, frames } of decisions) {
         verifiers.decided(ticket);
-        metrics.envelopes.inc({ outcome: kind });
-        if (kind === 'stored') metrics.frames.inc(frames);
-        if (kind === 'duplicate') duplicates += 1;
+        counts[kind] += 1;
+        if (kind === 'stored') storedFrames += frames;
       }
+      for (const [outcome, count] of Object.entries(counts)) {
+        if (count > 0) metrics.envelopes.inc({ outcome }, count);
+      }
+      metrics.frames.inc(storedFrames);
+      duplicates += counts.duplicate;
       broker.decide(decisions);
     };
     const configBody = wire.Config.encode({
@@ -352,4 +361,21 @@ async function stopAll(stops: readonly (() => Promise<void>)[], logger: Logger):
 
 function hostInUrl(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
+}
+
+/** The receipts of a walk through a dataset, a chunk at a time; the walk ends with whoever stops listening. */
+async function* chunksOf(
+  datasets: DatasetThread['calls'],
+  { root, devices, indexes }: { root: string; devices: string[]; indexes: number[] | null },
+) {
+  const number = await datasets.openIncluded(root, devices, indexes);
+  try {
+    for (;;) {
+      const chunk = await datasets.nextIncluded(number);
+      if (chunk === null) return;
+      yield chunk;
+    }
+  } finally {
+    await datasets.closeIncluded(number);
+  }
 }
