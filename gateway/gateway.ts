@@ -22,6 +22,7 @@ import type { Decision, DeviceRecord } from './core/ports.js';
 import { ReceiptMaker } from './core/receipt-maker.js';
 import type { RelayRecord } from './core/relay.js';
 import type { GatewayView } from './core/view.js';
+import { DiskKeeper } from './disk/disk-keeper.js';
 import { openForge } from './forge/open-forge.js';
 import { Broker } from './ingest/broker.js';
 import { LoginThread } from './ingest/login-thread.js';
@@ -56,6 +57,9 @@ export interface RunningGateway {
 
 /** How often batches are looked at, ms: a batch is sealed at most so long after it is due. */
 const SEAL_EVERY_MS = 1_000;
+
+/** How often the space on disk is looked at. */
+const DISK_EVERY_MS = 2_000;
 
 /** Signed settings kept, so that a fleet that comes back costs no signature each; some 400 bytes a device. */
 const CONFIGS_MAX = 20_000;
@@ -101,7 +105,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
           })),
         committed: (id) => ledger.calls.forgeCommitted(id),
         forged: async (result) => {
-          await ledger.calls.forgeForged(result);
+          await ledger.calls.forgeForged(result, clock.nowUs());
           metrics.datasets.inc({ step: 'forged' });
           const batch = await reader.calls.dataset(result.root);
           if (batch?.dat) {
@@ -172,6 +176,23 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       },
     );
 
+    // disk
+    await datasets.calls.finishRemovals(await reader.calls.removedRoots());
+    const disk = new DiskKeeper(config.disk, {
+      clock,
+      logger,
+      dataFolder: config.dataFolder,
+      use: () => reader.calls.diskUse(),
+      refuseNew: (code) => ledger.refuseNew(code),
+      removable: (limits, nowUs) => reader.calls.removable(limits, nowUs),
+      remove: async ({ batch, root }, nowUs) => {
+        await ledger.calls.markRemoved(batch, nowUs);
+        await datasets.calls.remove(root);
+      },
+    });
+    stops.push(() => disk.stop());
+    await disk.start(DISK_EVERY_MS);
+
     // receipts
     const receipts: ReceiptSender = new ReceiptSender({
       logger,
@@ -182,7 +203,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       batch: async (id) => {
         const batch = await reader.calls.batch(id);
         if (batch === null) return null;
-        const isSealed = batch.state !== 'open' && batch.state !== 'sealing';
+        const isSealed =
+          batch.state !== 'open' && batch.state !== 'sealing' && batch.removedAtUs === null;
         return { root: batch.root, entries: batch.entries, isSealed, dat: batch.dat };
       },
     });
@@ -272,6 +294,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       datasets: datasets.calls,
       broker,
       sealer,
+      disk,
       forge,
       metrics,
       duplicates: () => duplicates,

@@ -1,7 +1,9 @@
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { batchFile, readBatchFile } from '../core/batch-file.js';
 import { crashPoint } from '../core/crash-point.js';
+import { syncFolder } from '../core/durable.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import type { SealedDataset, SealingBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
@@ -19,6 +21,9 @@ import { type IncludedChunk, includedReceipts } from './included-receipts.js';
 
 const { dataFolder, privateKey, logId } = workerData as DatasetThreadData;
 const receiptMaker = new ReceiptMaker(new GatewayKey(privateKey), logId);
+/** A dataset folder on its way out. */
+const REMOVED_PREFIX = '.removed-';
+
 const included = new Map<number, AsyncGenerator<IncludedChunk>>();
 let lastIncluded = 0;
 const datasetsFolder = join(dataFolder, 'datasets');
@@ -76,6 +81,29 @@ const operations = {
   closeIncluded: async (number: number): Promise<void> => {
     await included.get(number)?.return(undefined);
     included.delete(number);
+  },
+
+  /** Removes the files of a dataset, in one step for whoever looks; done again, it is harmless. */
+  remove: async (root: string): Promise<void> => {
+    const aside = join(datasetsFolder, `${REMOVED_PREFIX}${root}`);
+    try {
+      await rename(join(datasetsFolder, root), aside);
+      await syncFolder(datasetsFolder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+    await rm(aside, { recursive: true, force: true });
+  },
+
+  /** Finishes what a stop interrupted: `roots` are those of all datasets whose files are to be gone. */
+  finishRemovals: async (roots: readonly string[]): Promise<void> => {
+    const names = new Set(await readdir(datasetsFolder));
+    for (const name of names) {
+      if (name.startsWith(REMOVED_PREFIX)) {
+        await rm(join(datasetsFolder, name), { recursive: true, force: true });
+      }
+    }
+    for (const root of roots) if (names.has(root)) await operations.remove(root);
   },
 
   manifest: async (root: string) => {

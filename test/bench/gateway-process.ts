@@ -40,9 +40,7 @@ export class BenchGateway {
   }
 
   static async makeHome(): Promise<string> {
-    const home = await mkdtemp(
-      join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-bench-'),
-    );
+    const home = await mkdtemp(join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-bench-'));
     await promisify(execFile)(process.execPath, [MAIN, '--home', home, 'init']);
     return home;
   }
@@ -55,7 +53,15 @@ export class BenchGateway {
       profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
     const child = spawn(
       process.execPath,
-      [...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []), ...profile, MAIN, '--home', home, 'start', ...all.flatMap((one) => ['--set', one])],
+      [
+        ...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []),
+        ...profile,
+        MAIN,
+        '--home',
+        home,
+        'start',
+        ...all.flatMap((one) => ['--set', one]),
+      ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     let written = '';

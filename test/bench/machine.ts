@@ -62,9 +62,7 @@ export function machine(): Machine {
 
 /** Median ms of an fdatasync after an append of 4 KiB, over 200 of them. */
 export function fdatasyncP50Ms(): number {
-  const folder = mkdtempSync(
-    join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-bench-'),
-  );
+  const folder = mkdtempSync(join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-bench-'));
   const fd = openSync(join(folder, 'probe'), 'w');
   try {
     const block = Buffer.alloc(4096, 1);

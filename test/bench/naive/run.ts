@@ -34,9 +34,7 @@ const AHEAD = 2_000;
 /** One run of the baseline, from its first stored message to the last. */
 export async function runNaive(options: NaiveOptions): Promise<NaiveResult> {
   const { connections, framesEach, signing, withTree } = options;
-  const folder = mkdtempSync(
-    join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-naive-'),
-  );
+  const folder = mkdtempSync(join(process.env.BENCH_FOLDER ?? tmpdir(), 'waystone-naive-'));
   const load = new CallableProcess<NaiveLoadCalls>('naive/load.js');
   const consumer = new CallableProcess<NaiveConsumerCalls>('naive/consumer.js');
   const port = await freePort();
