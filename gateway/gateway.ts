@@ -64,9 +64,6 @@ const DISK_EVERY_MS = 2_000;
 /** Signed settings kept, so that a fleet that comes back costs no signature each; some 400 bytes a device. */
 const CONFIGS_MAX = 20_000;
 
-/** Seconds after which a device may try again by a relay that does not carry it. */
-const RELAY_RETRY_SECONDS = 300;
-
 /** Verifier threads: one core is left to the broker and the ledger, but two verifiers pay on two cores. */
 const VERIFIERS = 2;
 
@@ -236,50 +233,43 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     const configs = new Map<number, Uint8Array>();
     const logins = new LoginThread({ did, publicKey: key.publicKey }, onFatal);
     stops.push(() => logins.stop());
-    const broker = await Broker.start(
-      {
-        ...config.mqtt,
-        limits: config.mqtt,
+    const broker = await Broker.start(config.mqtt, {
+      logger,
+      clock,
+      login: {
+        checks: logins.calls,
+        find: (name) => devices.get(name),
+        findRelay: (name) => relays.get(name),
+        relayOf: (device) =>
+          [...relays.values()].find(({ login }) => 'device' in login && login.device === device),
+        enter: (device, session, counter) =>
+          ledger.calls.enter(device, session, counter, clock.nowUs()),
       },
-      {
-        logger,
-        clock,
-        login: {
-          checks: logins.calls,
-          find: (name) => devices.get(name),
-          findRelay: (name) => relays.get(name),
-          relayOf: (device) =>
-            [...relays.values()].find(({ login }) => 'device' in login && login.device === device),
-          enter: (device, session, counter) =>
-            ledger.calls.enter(device, session, counter, clock.nowUs()),
-        },
-        submit: (item, payload) => verifiers.submit(item, payload),
-        hello: async (device, hello) => {
-          if (!hello.isOnline) return null;
-          const { session, counter, queuedSessions } = hello;
-          const now = clock.nowUs();
-          const fault = await ledger.calls.hello(device.id, session, counter, queuedSessions, now);
-          if (fault !== null || hello.wantedReceipts.length === 0) return fault;
-          const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
-          void receipts.owed(device, owed);
-          return null;
-        },
-        config: (device) => {
-          let message = configs.get(device.id);
-          if (message === undefined) {
-            const input = signedMessageInput('config', key.id, device.keyId, configBody);
-            message = encodeSignedMessage('config', configBody, key.sign(input));
-            if (configs.size >= CONFIGS_MAX) configs.clear();
-            configs.set(device.id, message);
-          }
-          return message;
-        },
-        refusalReceipt: (device, payload, code) => receipts.refusal(device, payload, code),
-        retryReceipt: (device, payload, code) =>
-          receipts.retry(device, payload, code, RELAY_RETRY_SECONDS),
-        count: (code) => metrics.refusals.inc({ code }),
+      submit: (item, payload) => verifiers.submit(item, payload),
+      hello: async (device, hello) => {
+        if (!hello.isOnline) return null;
+        const { session, counter, queuedSessions } = hello;
+        const now = clock.nowUs();
+        const fault = await ledger.calls.hello(device.id, session, counter, queuedSessions, now);
+        if (fault !== null || hello.wantedReceipts.length === 0) return fault;
+        const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
+        void receipts.owed(device, owed);
+        return null;
       },
-    );
+      config: (device) => {
+        let message = configs.get(device.id);
+        if (message === undefined) {
+          const input = signedMessageInput('config', key.id, device.keyId, configBody);
+          message = encodeSignedMessage('config', configBody, key.sign(input));
+          if (configs.size >= CONFIGS_MAX) configs.clear();
+          configs.set(device.id, message);
+        }
+        return message;
+      },
+      refusalReceipt: (device, payload, code, kind) =>
+        receipts.refusal(device, payload, code, kind),
+      count: (code) => metrics.refusals.inc({ code }),
+    });
     stops.push(() => broker.stop());
 
     // answers

@@ -42,14 +42,64 @@ export const CONFIG_SCHEMA = {
       connectionsMax: integer(1, 100_000)
         .default(2000)
         .describe('Connections at once; more are closed at once. Bounds memory.'),
+      connectionsPerAddressMax: integer(1, 100_000)
+        .default(1000)
+        .describe('Connections at once from one address (of IPv6: one /64).'),
+      connectsPerSecondMax: integer(1, 100_000)
+        .default(200)
+        .describe('New connections a second from one address; further ones wait for their turn.'),
+      connectBurstMax: integer(1, 100_000)
+        .default(1000)
+        .describe('New connections from one address that need not wait, after a quiet time.'),
+      loginsPerMinuteMax: integer(1, 10_000)
+        .default(30)
+        .describe('Logins of one device a minute: what two boxes with one key can cost.'),
       inFlightPerConnectionMax: integer(1, 10_000)
         .default(64)
         .describe(
           'Envelopes of one connection that may wait for their answer; its socket is not read meanwhile.',
         ),
+      inFlightPerConnectionBytesMax: integer(MIB, 1024 * MIB)
+        .default(4 * MIB)
+        .describe('Bytes of such envelopes.'),
+      inFlightPerDeviceMax: integer(1, 10_000)
+        .default(128)
+        .describe('Envelopes of one device that may wait, over all connections they came on.'),
+      inFlightPerDeviceBytesMax: integer(MIB, 1024 * MIB)
+        .default(8 * MIB)
+        .describe('Bytes of such envelopes.'),
+      inFlightMax: integer(1, 1_000_000)
+        .default(20_000)
+        .describe('Envelopes that may wait in the whole gateway. Bounds memory.'),
       inFlightBytesMax: integer(MIB, 4096 * MIB)
         .default(64 * MIB)
         .describe('Bytes of envelopes that may wait in the whole gateway. Bounds memory.'),
+      messagesPerSecondMax: integer(0, 1_000_000)
+        .default(1000)
+        .describe('Envelopes a second of one device; it is read no faster. 0 is no limit.'),
+      bytesPerSecondMax: integer(0, 4096 * MIB)
+        .default(16 * MIB)
+        .describe(
+          'Bytes of envelopes a second of one device; it is read no faster. 0 is no limit.',
+        ),
+      burstSeconds: integer(1, 3600)
+        .default(10)
+        .describe(
+          'How many seconds of those two rates a device may send at once after a quiet time.',
+        ),
+      unsentBytesMax: integer(64 * 1024, 1024 * MIB)
+        .default(MIB)
+        .describe(
+          'Bytes that a client has not taken beyond which it is not read and gets no further receipts.',
+        ),
+      slowReaderSeconds: integer(1, 3600)
+        .default(30)
+        .describe('Seconds without taking any of its bytes after which a client is cut off.'),
+      keepAliveSecondsMax: integer(1, 65_535)
+        .default(1200)
+        .describe(
+          'Largest keep-alive. A client that asks for none or more is cut off after 1.5 times this silence.',
+        ),
       connectTimeoutSeconds: integer(1, 300)
         .default(10)
         .describe('Seconds that a client may take from connecting to its CONNECT packet.'),

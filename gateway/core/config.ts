@@ -11,12 +11,32 @@ export interface Config {
     /** PEM files; set both for TLS. */
     readonly tlsCertificateFile?: string;
     readonly tlsKeyFile?: string;
-    /** Connections at once. */
+    /** Connections at once: of all, and from one address. */
     readonly connectionsMax: number;
-    /** Envelopes of one connection that may wait for their answer. */
+    readonly connectionsPerAddressMax: number;
+    /** New connections from one address: a second, and at once after a quiet time. */
+    readonly connectsPerSecondMax: number;
+    readonly connectBurstMax: number;
+    /** Logins of one device a minute. */
+    readonly loginsPerMinuteMax: number;
+    /** Envelopes that may wait for their answer: of one connection, of one device, of all; and their bytes. */
     readonly inFlightPerConnectionMax: number;
-    /** Bytes of envelopes in the whole gateway that may wait for their answer. */
+    readonly inFlightPerConnectionBytesMax: number;
+    readonly inFlightPerDeviceMax: number;
+    readonly inFlightPerDeviceBytesMax: number;
+    readonly inFlightMax: number;
     readonly inFlightBytesMax: number;
+    /** Envelopes and their bytes a second of one device; 0 is no limit. */
+    readonly messagesPerSecondMax: number;
+    readonly bytesPerSecondMax: number;
+    /** Seconds of these rates that may come at once after a quiet time. */
+    readonly burstSeconds: number;
+    /** Bytes that a client has not taken beyond which it is not read and gets no further receipts. */
+    readonly unsentBytesMax: number;
+    /** Seconds without taking any of its bytes after which a client is cut off. */
+    readonly slowReaderSeconds: number;
+    /** Largest keep-alive in seconds. */
+    readonly keepAliveSecondsMax: number;
     /** Seconds that a client may take from connecting to its CONNECT packet. */
     readonly connectTimeoutSeconds: number;
     /** Longest time in seconds that a refused login waits for its answer, after repeated failures; 0 is never. */

@@ -13,6 +13,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { generate } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { testKeyNamed } from '../../proto/test-data/test-signer.js';
+import type { Config } from '../core/config.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import type { Decision, DeviceRecord, EnvelopeItem } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
@@ -49,7 +50,7 @@ async function startBroker(
   options: {
     enter?: () => Promise<null>;
     find?: () => DeviceRecord;
-    loginDelaySecondsMax?: number;
+    config?: Partial<Config['mqtt']>;
   } = {},
 ) {
   const submitted: Submitted[] = [];
@@ -66,9 +67,25 @@ async function startBroker(
       host: '127.0.0.1',
       port: 0,
       connectionsMax: 50,
+      connectionsPerAddressMax: 50,
+      connectsPerSecondMax: 1000,
+      connectBurstMax: 1000,
+      loginsPerMinuteMax: 100,
+      inFlightPerConnectionMax: 4,
+      inFlightPerConnectionBytesMax: 1_000_000,
+      inFlightPerDeviceMax: 8,
+      inFlightPerDeviceBytesMax: 1_000_000,
+      inFlightMax: 100,
+      inFlightBytesMax: 1_000_000,
+      messagesPerSecondMax: 0,
+      bytesPerSecondMax: 0,
+      burstSeconds: 1,
+      unsentBytesMax: 1_000_000,
+      slowReaderSeconds: 30,
+      keepAliveSecondsMax: 60,
       connectTimeoutSeconds: 5,
-      loginDelaySecondsMax: options.loginDelaySecondsMax ?? 10,
-      limits: { inFlightPerConnectionMax: 4, inFlightBytesMax: 1_000_000 },
+      loginDelaySecondsMax: 10,
+      ...options.config,
     },
     {
       logger: { trace: silent, debug: silent, info: silent, warn: silent, error: silent },
@@ -83,10 +100,8 @@ async function startBroker(
       submit: (item, payload) => submitted.push({ item, payload: payload.slice() }),
       hello: async () => null,
       config: () => new Uint8Array(1),
-      refusalReceipt: (_device, _payload, code) =>
-        receipts.forBodies([body(code, 'refused')])[0] as Uint8Array,
-      retryReceipt: (_device, _payload, code) =>
-        receipts.forBodies([body(code, 'retry')])[0] as Uint8Array,
+      refusalReceipt: (_device, _payload, code, kind) =>
+        receipts.forBodies([body(code, kind)])[0] as Uint8Array,
       count: (code) => counted.push(code),
     },
   );
@@ -223,7 +238,7 @@ it('lets no device in that was revoked while its session was opened', async () =
 });
 
 it('lets refused logins wait, ever longer, while right ones get in and a stop waits for none', async () => {
-  const { broker, counted } = await startBroker({ loginDelaySecondsMax: 300 });
+  const { broker, counted } = await startBroker({ config: { loginDelaySecondsMax: 300 } });
   const answers: string[] = [];
   const closed = Array.from({ length: 15 }, async () => {
     const socket = openSocket(broker, 'wrong');
@@ -247,7 +262,7 @@ it('lets refused logins wait, ever longer, while right ones get in and a stop wa
 });
 
 it('looks at no login while too many refusals of its address wait, and says so', async () => {
-  const { broker, counted } = await startBroker({ loginDelaySecondsMax: 300 });
+  const { broker, counted } = await startBroker({ config: { loginDelaySecondsMax: 300 } });
   const overloaded = () => counted.filter((code) => code === 'OVERLOADED').length;
   /** Fails until it is not looked at any more; refusals wait though their clients have left. */
   const fill = async (): Promise<void> => {

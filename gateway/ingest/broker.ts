@@ -1,40 +1,32 @@
-import { readFileSync } from 'node:fs';
-import net from 'node:net';
-import tls from 'node:tls';
+import type net from 'node:net';
 import {
   type Code,
   didFromTopicId,
   ENVELOPE_BYTES_MAX,
   parseTopic,
-  topicIdFromDid,
   topicOf,
 } from '@waystone/proto';
-import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes';
+import { Aedes, type AuthenticateError, type Client } from 'aedes';
 import type { Clock } from '../core/clock.js';
+import type { Config } from '../core/config.js';
+import { messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import { listenError } from '../core/port-holder.js';
 import type { Decision, DeviceRecord } from '../core/ports.js';
 import type { RelayRecord } from '../core/relay.js';
+import { AddressLimits } from './address-limits.js';
 import { ConcurrencyLimit } from './concurrency-limit.js';
-import { EnvelopeQueue, type EnvelopeSource, type QueueLimits } from './envelope-queue.js';
-import { GuardedSocket } from './guard.js';
+import { Connection, type ConnectionSource } from './connection.js';
+import { DeviceRates } from './device-rates.js';
+import { EnvelopeQueue } from './envelope-queue.js';
+import { GuardedSocket, type GuardLimits, type OtherPublish } from './guard.js';
 import type { CheckedHello } from './hello.js';
+import { Listener } from './listener.js';
 import { isRelayLogin, type LoginDeps, type LoginResult, login, type Principal } from './login.js';
 import { LoginDelays } from './login-delays.js';
+import type { ConnectPacket, Violation } from './packet-rules.js';
 import { isBridgeState, mayRelaySubscribe, routeOfRelay } from './relay-topics.js';
-
-export interface BrokerOptions {
-  readonly host: string;
-  /** 0 takes a free port. */
-  readonly port: number;
-  readonly tlsCertificateFile?: string;
-  readonly tlsKeyFile?: string;
-  readonly connectionsMax: number;
-  readonly connectTimeoutSeconds: number;
-  /** Longest delay of a refused login after repeated failures from one network. */
-  readonly loginDelaySecondsMax: number;
-  readonly limits: QueueLimits;
-}
+import { overdue, silenceMaxMs } from './silence.js';
+import { NO_UP_TOPICS, ownUpTopic, relayUpTopics } from './up-topics.js';
 
 /** What ingest needs from the rest of the gateway. */
 export interface BrokerDeps {
@@ -47,25 +39,25 @@ export interface BrokerDeps {
   readonly hello: (device: DeviceRecord, hello: CheckedHello) => Promise<string | null>;
   /** The signed config message of a device. */
   readonly config: (device: DeviceRecord) => Uint8Array;
-  /** A signed receipt that says why a packet of this device was not taken. */
-  readonly refusalReceipt: (device: DeviceRecord, payload: Uint8Array, code: Code) => Uint8Array;
-  /** A signed receipt that tells a device to come again with this packet later. */
-  readonly retryReceipt: (device: DeviceRecord, payload: Uint8Array, code: Code) => Uint8Array;
+  /** A signed receipt that says why a packet of this device was not taken: for good, or not now. */
+  readonly refusalReceipt: (
+    device: DeviceRecord,
+    payload: Uint8Array,
+    code: Code,
+    kind: 'refused' | 'retry',
+  ) => Uint8Array;
   /** Counts every refusal, retry and violation. */
   readonly count: (code: Code) => void;
 }
 
 /** Bytes of a CONNECT that is let in: a login token, a will of one small hello, and room. */
-const CONNECT_BYTES_MAX = 8 * 1024;
+const CONTROL_BYTES_MAX = 8 * 1024;
 
 /** An envelope, its topic and header, and room so that an envelope over the limit is told apart from a flood. */
-const PACKET_BYTES_MAX = ENVELOPE_BYTES_MAX + 16 * 1024;
+const PUBLISH_BYTES_MAX = ENVELOPE_BYTES_MAX + 16 * 1024;
 
-/** Unsent bytes of a client beyond which it gets no further receipts; it asks for them in its next hello. */
-const UNSENT_BYTES_MAX = 1024 * 1024;
-
-/** A client that does not take its data for so long is cut off. */
-const DRAIN_TIMEOUT_MS = 10_000;
+/** The longest time that a timer takes, ms: the broker's own timer for CONNECT is not wanted. */
+const NEVER_MS = 2 ** 31 - 1;
 
 /**
  * Logins and hellos under way at once; the others wait. A fleet that comes back all at once then shares each
@@ -74,99 +66,115 @@ const DRAIN_TIMEOUT_MS = 10_000;
 const LOGINS_MAX = 32;
 const HELLOS_MAX = 32;
 
-/** As many of a relay; its client is read on until then. */
-const RELAY_HELLOS_MAX = 16;
+/** Wills that wait for their turn; a fleet that is cut off all at once leaves no more of them in memory. */
+const WILLS_WAITING_MAX = 1_000;
 
-/** A topic that nobody may subscribe to. */
-const SWALLOWED_TOPIC = 'swallowed';
+/** Quiet time after which the kernel asks whether the other end is still there. */
+const TCP_KEEP_ALIVE_MS = 60_000;
 
 /** How long a client that was told to retry stays connected, unread. */
 const RETRY_CLOSE_MS = 2_000;
 
-interface Connection {
-  readonly guard: GuardedSocket;
-  /** The connection as the queue of envelopes holds it. */
-  readonly source: EnvelopeSource;
-  /** Hellos under way. */
-  hellos: number;
-  device: DeviceRecord | null;
-  /** Set when it may publish for other devices. */
-  relay: RelayRecord | null;
-  /** The user name that it gave, where that is a relay's. */
-  relayName: string | null;
-}
+/** How often silent and slow clients are looked for, and slowed ones let go on. */
+const SWEEP_EVERY_MS = 1_000;
+const LET_GO_EVERY_MS = 20;
+
+/** How often devices are looked for whose past rates no longer matter, in sweeps. */
+const FORGET_EVERY_SWEEPS = 60;
 
 /**
  * The embedded MQTT broker: lets devices in, takes their envelopes and answers them. No truth lives in it:
- * sessions are never kept, nothing is retained, and devices get messages only through {@link send}.
+ * sessions are never kept, nothing is retained, and devices get messages only through {@link sendReceipt}.
+ * PUBLISHes and their answers pass aedes by; it sees CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ and DISCONNECT.
  */
 export class Broker {
-  readonly #options: BrokerOptions;
+  readonly #options: Config['mqtt'];
   readonly #deps: BrokerDeps;
-  readonly #queue: EnvelopeQueue;
+  readonly #queue: EnvelopeQueue<ConnectionSource>;
   readonly #aedes: Aedes;
-  readonly #server: net.Server;
-  readonly #connections = new Map<Client, Connection>();
-  readonly #byDevice = new Map<number, Client>();
+  readonly #guardLimits: GuardLimits;
+  #listener: Listener | null = null;
+  readonly #connections = new Set<Connection>();
+  readonly #byDevice = new Map<number, Connection>();
   /** The relay that carried the last message of a device. */
-  readonly #carriers = new Map<number, { client: Client; device: DeviceRecord }>();
+  readonly #carriers = new Map<number, { connection: Connection; device: DeviceRecord }>();
   readonly #logins = new ConcurrencyLimit(LOGINS_MAX);
   readonly #hellos = new ConcurrencyLimit(HELLOS_MAX);
   readonly #loginDelays: LoginDelays;
+  /** Connections with packets that leave at the end of this turn. */
+  #unflushed: Connection[] = [];
+  /** Whether somebody up the stack flushes them. */
+  #flushes = false;
+  readonly #addresses: AddressLimits;
+  readonly #rates: DeviceRates;
+  /** Connections that are not read until a time, ms of `performance.now()`. */
+  readonly #slowed = new Map<Connection, { reason: 'accept' | 'rate'; untilMs: number }>();
+  readonly #sweepTimer: NodeJS.Timeout;
+  readonly #slowedTimer: NodeJS.Timeout;
+  #sweeps = 0;
   #isStopping = false;
 
-  private constructor(options: BrokerOptions, deps: BrokerDeps, aedes: Aedes) {
+  private constructor(options: Config['mqtt'], deps: BrokerDeps, aedes: Aedes) {
     this.#options = options;
     this.#deps = deps;
     this.#loginDelays = new LoginDelays(options.loginDelaySecondsMax * 1000);
-    this.#queue = new EnvelopeQueue(options.limits, deps.submit);
+    this.#queue = new EnvelopeQueue(
+      options,
+      deps.submit,
+      ({ connection }, packetId, device, decision) =>
+        this.#answer(connection, packetId, device, decision),
+    );
+    this.#guardLimits = {
+      controlBytesMax: CONTROL_BYTES_MAX,
+      publishBytesMax: PUBLISH_BYTES_MAX,
+      unsentBytesMax: options.unsentBytesMax,
+    };
+    this.#addresses = new AddressLimits(options);
+    this.#rates = new DeviceRates(options);
+    this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_EVERY_MS).unref();
+    this.#slowedTimer = setInterval(() => this.#letGo(), LET_GO_EVERY_MS).unref();
     this.#aedes = aedes;
     aedes.preConnect = (client, packet, done) => {
-      // MQTT sessions are never kept, whatever the client asks for.
+      // MQTT sessions are never kept, whatever the client asks for. Silence and wills are watched over here.
       packet.clean = true;
-      const connection = this.#connections.get(client);
-      if (connection !== undefined && isRelayLogin(packet.username, deps.login)) {
-        connection.relayName = packet.username;
-        // One connection of a relay, whatever client id its bridge makes up; no device's id has a slash.
-        packet.clientId = `relay/${packet.username}`;
-      }
+      packet.keepalive = 0;
+      delete packet.will;
+      // A relay's client id is ours.
+      packet.clientId = connectionOf(client).clientId;
       done(null, true);
     };
-    aedes.authenticate = (client, _username, password, done) => {
-      this.#authenticate(client, password).then(
+    aedes.authenticate = (client, _username, _password, done) => {
+      this.#authenticate(connectionOf(client)).then(
         (error) => done(error, error === null),
         (error: Error) => done(Object.assign(error, { returnCode: 3 }) as AuthenticateError, false),
       );
     };
+    aedes.on('clientReady', (client) => {
+      // The CONNACK is on its way by then.
+      setImmediate(() => connectionOf(client).guard.hold('login', false));
+    });
     aedes.authorizeSubscribe = (client, subscription, done) => {
-      const isAllowed = this.#maySubscribe(client, subscription.topic);
-      if (!isAllowed) this.#note(client, 'TOPIC_FORBIDDEN', `subscribe to ${subscription.topic}`);
+      const isAllowed = this.#maySubscribe(connectionOf(client), subscription.topic);
       done(null, isAllowed ? subscription : null);
     };
-    aedes.authorizePublish = (client, packet, done) => this.#publish(client, packet, done);
+    aedes.authorizePublish = (_client, _packet, done) =>
+      done(new RefusedError('the broker is given no PUBLISH'));
     aedes.on('subscribe', (subscriptions, client) => {
-      for (const { topic } of subscriptions) {
-        const { topicId, channel } = parseTopic(topic) ?? {};
-        if (topicId === undefined || channel !== 'config') continue;
-        const device = deps.login.find(didFromTopicId(topicId));
-        if (device !== undefined) this.#sendConfig(client, device);
-      }
+      const connection = connectionOf(client);
+      for (const { topic } of subscriptions) this.#subscribed(connection, topic);
     });
-    aedes.on('clientDisconnect', (client) => this.#forget(client));
-    aedes.on('clientError', (client, error) => this.#ended(client, error));
-    aedes.on('connectionError', (client, error) => this.#ended(client, error));
-    this.#server = this.#createServer();
+    aedes.on('clientDisconnect', (client) => this.#forget(connectionOf(client)));
+    aedes.on('clientError', (client, error) => this.#ended(connectionOf(client), error));
+    aedes.on('connectionError', (client, error) => this.#ended(connectionOf(client), error));
   }
 
   /** @throws WaystoneError PORT_TAKEN, or what keeps the TLS files from being read. */
-  static async start(options: BrokerOptions, deps: BrokerDeps): Promise<Broker> {
+  static async start(options: Config['mqtt'], deps: BrokerDeps): Promise<Broker> {
     const aedes = await Aedes.createBroker({
-      connectTimeout: options.connectTimeoutSeconds * 1000,
-      drainTimeout: DRAIN_TIMEOUT_MS,
-      // A device may pipeline its whole queue behind CONNECT; the guard bounds it in bytes.
-      queueLimit: 10_000,
+      connectTimeout: NEVER_MS,
+      drainTimeout: 0,
       // The guard bounds CONNECT; too long a client id is refused, and counted, by the login.
-      maxClientsIdLength: CONNECT_BYTES_MAX,
+      maxClientsIdLength: CONTROL_BYTES_MAX,
       concurrency: 1_000,
     });
     try {
@@ -174,13 +182,14 @@ export class Broker {
       await broker.#listen();
       return broker;
     } catch (error) {
+      // Its timers keep nothing alive, and see no connections.
       aedes.close();
       throw error;
     }
   }
 
   get port(): number {
-    return (this.#server.address() as net.AddressInfo).port;
+    return this.#listener?.port ?? 0;
   }
 
   get connections(): number {
@@ -197,7 +206,7 @@ export class Broker {
   }
 
   isRelayConnected(relay: number): boolean {
-    return this.#clientsOf(relay).length > 0;
+    return this.#connectionsOf(relay).length > 0;
   }
 
   /** Ids of the devices that are connected, by themselves or through a relay. */
@@ -205,9 +214,11 @@ export class Broker {
     return [...new Set([...this.#byDevice.keys(), ...this.#carriers.keys()])];
   }
 
-  /** Takes what became of envelopes: acknowledges and answers. */
+  /** Takes what became of envelopes: acknowledges and answers. What one client gets leaves in one write. */
   decide(decisions: readonly Decision[]): void {
+    this.#flushes = true;
     this.#queue.decide(decisions);
+    this.#flush();
   }
 
   /**
@@ -215,108 +226,140 @@ export class Broker {
    * subscribed and takes its data. @returns whether it was sent.
    */
   sendReceipt(device: number, receipt: Uint8Array): boolean {
-    const client = this.#byDevice.get(device);
-    const own = client === undefined ? undefined : this.#connections.get(client)?.device;
-    if (client !== undefined && own) return this.#write(client, own, 'receipt', receipt);
-    const carrier = this.#carriers.get(device);
-    return carrier !== undefined && this.#write(carrier.client, carrier.device, 'receipt', receipt);
+    const own = this.#byDevice.get(device);
+    const carrier = own === undefined ? this.#carriers.get(device) : undefined;
+    const connection = own ?? carrier?.connection;
+    if (connection === undefined) return false;
+    if (connection.unsentBytes > this.#options.unsentBytesMax) {
+      this.#deps.logger.info(
+        { device: connection.device?.did, relay: connection.relay?.name },
+        'receipt left out: client is slow',
+      );
+      return false;
+    }
+    return carrier === undefined
+      ? connection.sendReceipt(receipt)
+      : connection.sendFor(carrier.device, 'receipt', receipt);
   }
 
   /** Ends the connection of a device, after it was revoked. */
   disconnect(device: number): void {
-    this.#byDevice.get(device)?.conn.destroy();
+    this.#byDevice.get(device)?.end();
     // A relay carries it no further, but stays for the others.
     this.#carriers.delete(device);
   }
 
   /** Ends the connection of a relay, after it was removed. */
   disconnectRelay(relay: number): void {
-    for (const client of this.#clientsOf(relay)) client.conn.destroy();
+    for (const connection of this.#connectionsOf(relay)) connection.end();
   }
 
-  #clientsOf(relay: number): Client[] {
-    return [...this.#connections].flatMap(([client, connection]) =>
-      connection.relay?.id === relay ? [client] : [],
-    );
+  #connectionsOf(relay: number): Connection[] {
+    return [...this.#connections].filter((connection) => connection.relay?.id === relay);
   }
 
-  /** Takes no more connections or envelopes, waits for what is in flight, then closes the rest. */
+  /**
+   * Takes no more connections or envelopes, waits for what is in flight, then closes the rest. Whoever sends
+   * envelopes meanwhile is told to come again.
+   */
   async stop(graceMs = 5_000): Promise<void> {
     this.#isStopping = true;
     this.#loginDelays.stop();
-    for (const { guard } of this.#connections.values()) guard.hold('closing', true);
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    const deadline = Date.now() + graceMs;
-    while (this.#queue.size > 0 && Date.now() < deadline) {
+    const closed = this.#listener?.stop();
+    for (const { guard } of this.#connections) guard.hold('envelopes', false);
+    const deadline = performance.now() + graceMs;
+    do {
       await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    } while (this.#queue.size > 0 && performance.now() < deadline);
+    for (const connection of this.#connections) connection.flush();
     await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
-    for (const { guard } of this.#connections.values()) guard.destroy();
+    for (const connection of [...this.#connections]) connection.end();
+    clearInterval(this.#sweepTimer);
+    clearInterval(this.#slowedTimer);
     await closed;
   }
 
-  #createServer(): net.Server {
-    const accept = (socket: net.Socket): void => this.#accept(socket);
-    const { tlsCertificateFile, tlsKeyFile } = this.#options;
-    const server =
-      tlsCertificateFile !== undefined && tlsKeyFile !== undefined
-        ? tls.createServer(
-            { cert: readFileSync(tlsCertificateFile), key: readFileSync(tlsKeyFile) },
-            accept,
-          )
-        : net.createServer(accept);
-    server.maxConnections = this.#options.connectionsMax;
-    server.on('drop', () => {
-      this.#deps.count('OVERLOADED');
-      this.#deps.logger.warn(
-        { code: 'OVERLOADED', connectionsMax: this.#options.connectionsMax },
-        'connection refused: too many at once; raise mqtt.connections_max',
-      );
-    });
-    server.on('tlsClientError', (error: Error) =>
-      this.#deps.logger.info({ error: error.message }, 'TLS handshake failed'),
-    );
-    return server;
-  }
-
   async #listen(): Promise<void> {
-    const { host, port } = this.#options;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen({ host, port }, resolve);
-    }).catch(async (error) => {
-      throw await listenError(error, host, port, 'mqtt');
-    });
+    const { logger, count } = this.#deps;
+    const accept = (socket: net.Socket): void => this.#accept(socket);
+    this.#listener = await Listener.start(this.#options, { logger, count, accept });
   }
 
   #accept(socket: net.Socket): void {
-    socket.setNoDelay(true);
-    const limits = { connectBytesMax: CONNECT_BYTES_MAX, packetBytesMax: PACKET_BYTES_MAX };
-    const guard = new GuardedSocket(socket, limits, ({ code, detail }) => {
-      this.#refusePacket(client, new Uint8Array(), code, detail, () => guard.destroy());
-    });
     if (this.#isStopping) {
-      guard.destroy();
+      socket.destroy();
       return;
     }
-    const client = this.#aedes.handle(guard);
-    const source = { hold: (isHeld: boolean) => guard.hold('envelopes', isHeld) };
-    this.#connections.set(client, {
-      guard,
-      source,
-      hellos: 0,
-      device: null,
-      relay: null,
-      relayName: null,
+    const address = socket.remoteAddress ?? '';
+    const nowMs = performance.now();
+    const waitMs = this.#addresses.enter(address, nowMs);
+    if (waitMs === null) {
+      this.#deps.count('OVERLOADED');
+      this.#deps.logger.warn(
+        { code: 'OVERLOADED', address },
+        'connection refused: too many from one address; raise mqtt.connections_per_address_max ' +
+          'or mqtt.connects_per_second_max',
+      );
+      socket.destroy();
+      return;
+    }
+    socket.setNoDelay(true);
+    // A connection whose other end is gone ends even while we neither read nor write.
+    socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
+    const connection = new Connection(socket, this.#guardLimits, this.#events);
+    this.#connections.add(connection);
+    connection.guard.once('close', () => {
+      this.#addresses.leave(address, performance.now());
+      this.#forget(connection);
     });
-    guard.once('close', () => this.#forget(client));
+    connection.guard.on('error', () => undefined); // 'close' follows.
+    if (waitMs > 0) this.#slow(connection, 'accept', nowMs + waitMs);
   }
 
-  async #authenticate(
-    client: Client,
-    password: Uint8Array | undefined,
-  ): Promise<AuthenticateError | null> {
-    const address = this.#connections.get(client)?.guard.remoteAddress ?? '';
+  readonly #events = {
+    connect: (connection: Connection, { keepAliveSeconds, userName }: ConnectPacket): void => {
+      if (isRelayLogin(userName, this.#deps.login)) {
+        connection.relayName = userName;
+        // One connection of a relay, whatever client id its bridge makes up; no device's id has a slash.
+        connection.clientId = `relay/${userName}`;
+      }
+      connection.silenceMaxMs = silenceMaxMs(keepAliveSeconds, this.#options);
+      connection.client = this.#aedes.handle(connection.guard as unknown as net.Socket);
+    },
+    envelope: (
+      connection: Connection,
+      device: DeviceRecord,
+      payload: Uint8Array,
+      packetId: number,
+    ): void => {
+      if (device !== connection.device) this.#carriers.set(device.id, { connection, device });
+      this.#takeEnvelope(connection, device, payload, packetId);
+    },
+    publish: (connection: Connection, packet: OtherPublish): void =>
+      this.#publish(connection, packet),
+    violation: (connection: Connection, { code, detail }: Violation): void =>
+      this.#refusePacket(connection, new Uint8Array(), code, detail),
+    unflushed: (connection: Connection): void => {
+      this.#unflushed.push(connection);
+      if (this.#flushes) return;
+      this.#flushes = true;
+      queueMicrotask(() => this.#flush());
+    },
+  };
+
+  #flush(): void {
+    const unflushed = this.#unflushed;
+    this.#unflushed = [];
+    this.#flushes = false;
+    for (const connection of unflushed) connection.flush();
+  }
+
+  /** @returns null when the client is let in. */
+  async #authenticate(connection: Connection): Promise<AuthenticateError | null> {
+    const { guard, clientId, relayName, will } = connection;
+    const password = connection.login?.password;
+    connection.login = null;
+    const address = guard.remoteAddress;
     if (!this.#loginDelays.isOpen(address)) {
       this.#deps.count('OVERLOADED');
       this.#deps.logger.debug(
@@ -327,9 +370,8 @@ export class Broker {
     }
     const result = await this.#logins.run(async (): Promise<LoginResult | null> => {
       // Whoever left while it waited costs nothing more.
-      if (!this.#connections.has(client)) return null;
-      const relayName = this.#connections.get(client)?.relayName ?? null;
-      return await login({ clientId: client.id, relayName, password }, this.#deps.login);
+      if (!this.#connections.has(connection)) return null;
+      return await login({ clientId, relayName, password }, this.#deps.login);
     });
     if (result === null) return unavailable('the client has left');
     const refuse = async (
@@ -337,300 +379,301 @@ export class Broker {
       detail: string,
       returnCode: 2 | 3 | 4 | 5,
     ): Promise<AuthenticateError> => {
-      this.#note(client, code, detail);
+      this.#note(connection, code, detail);
       if (returnCode !== 3) await this.#loginDelays.refusal(address);
       return Object.assign(new Error(detail), { returnCode });
     };
     if ('code' in result) return refuse(result.code, result.detail, result.returnCode);
-    const will = (client as Client & { _will?: PublishPacket })._will;
-    if (will && (will.qos > 1 || !isWillAllowed(will.topic, client.id, result))) {
+    if (will && (will.qos > 1 || !isWillAllowed(will.topic, clientId, result))) {
       return refuse('WILL_FORBIDDEN', `will on ${will.topic}; only a hello may be a will`, 5);
     }
-    const connection = this.#connections.get(client);
-    if (connection !== undefined) {
-      const { device, relay } = result;
-      connection.device = device;
-      connection.relay = relay;
-      if (device !== null) this.#byDevice.set(device.id, client);
-      this.#deps.logger.debug({ device: device?.did, relay: relay?.name }, 'client connected');
+    if (!this.#connections.has(connection)) return unavailable('the client has left');
+    const { device, relay } = result;
+    if (device !== null && !this.#rates.login(device.id, performance.now())) {
+      this.#note(
+        connection,
+        'OVERLOADED',
+        'the device logs in too often; do two boxes use its key?',
+      );
+      return unavailable('the device logs in too often; try again later');
     }
+    // A bridge's notice that it is gone says nothing to anybody here.
+    if (will && isBridgeState(will.topic)) connection.will = undefined;
+    connection.device = device;
+    connection.relay = relay;
+    const own = device === null ? NO_UP_TOPICS : ownUpTopic(device, clientId);
+    connection.upTopics = relay === null ? own : relayUpTopics(relay, own, this.#deps.login.find);
+    if (device !== null) this.#byDevice.set(device.id, connection);
+    this.#deps.logger.debug({ device: device?.did, relay: relay?.name }, 'client connected');
     return null;
   }
 
-  #maySubscribe(client: Client, filter: string): boolean {
-    const topic = parseTopic(filter);
-    if (topic?.topicId === client.id) {
-      return topic.channel === 'receipt' || topic.channel === 'config';
-    }
-    const relay = this.#connections.get(client)?.relay;
-    return relay ? mayRelaySubscribe(relay, filter, this.#deps.login.find) : false;
+  /** Does not read a client until a time. */
+  #slow(connection: Connection, reason: 'accept' | 'rate', untilMs: number): void {
+    connection.guard.hold(reason, true);
+    this.#slowed.set(connection, { reason, untilMs });
   }
 
-  /** Never throws: the broker also calls it for wills, and then sometimes without a client. */
-  #publish(
-    client: Client | null,
-    packet: PublishPacket,
-    done: (error?: Error | null) => void,
-  ): void {
-    packet.retain = false;
-    const topic = parseTopic(packet.topic);
-    const connection = client === null ? undefined : this.#connections.get(client);
-    if (client === null || connection === undefined) {
-      done(new RefusedError('nobody published this'));
-      return;
+  #letGo(): void {
+    if (this.#slowed.size === 0) return;
+    const nowMs = performance.now();
+    for (const [connection, { reason, untilMs }] of this.#slowed) {
+      if (untilMs > nowMs) continue;
+      // Before it is read, which may slow it again.
+      this.#slowed.delete(connection);
+      connection.guard.hold(reason, false);
     }
-    const { device, relay } = connection;
-    const payload = bytesOf(packet.payload);
-    if (relay !== null && topic?.topicId !== client.id) {
-      this.#publishForDevice(client, connection, relay, packet, done);
-      return;
+  }
+
+  /** Ends connections of clients that are silent or do not read. */
+  #sweep(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#connections) {
+      const why = overdue(connection, nowMs, this.#options);
+      if (why === null) continue;
+      if (why === 'slow reader') {
+        const { unsentBytes } = connection.guard;
+        this.#note(connection, 'CLIENT_SLOW', `${unsentBytes} bytes wait that it does not take`);
+      } else {
+        this.#deps.logger.debug({ client: connection.clientId, why }, 'client is silent');
+      }
+      connection.guard.cut();
     }
-    if (device === null) {
-      done(new RefusedError('nobody published this'));
+    this.#sweeps += 1;
+    if (this.#sweeps % FORGET_EVERY_SWEEPS === 0) this.#rates.sweep(nowMs);
+  }
+
+  #maySubscribe(connection: Connection, filter: string): boolean {
+    const topic = parseTopic(filter);
+    const { clientId, relay } = connection;
+    const isOwn = topic !== null && topic.topicId === clientId;
+    if (isOwn && (topic.channel === 'receipt' || topic.channel === 'config')) return true;
+    if (relay !== null && mayRelaySubscribe(relay, filter, this.#deps.login.find)) return true;
+    this.#note(connection, 'TOPIC_FORBIDDEN', `subscribe to ${filter.slice(0, 200)}`);
+    return false;
+  }
+
+  /** Sends the settings to who has subscribed to them; those of all devices of a relay come with their hellos. */
+  #subscribed(connection: Connection, filter: string): void {
+    const topic = parseTopic(filter);
+    if (topic?.channel !== 'config' || !connection.hasSubscribed(filter)) return;
+    const device = this.#deps.login.find(didFromTopicId(topic.topicId));
+    if (device !== undefined) connection.sendFor(device, 'config', this.#deps.config(device));
+  }
+
+  /** A PUBLISH that is no envelope. */
+  #publish(connection: Connection, packet: OtherPublish): void {
+    const { topic: name, qos, packetId, payload } = packet;
+    const topic = parseTopic(name);
+    if (connection.relay !== null && topic?.topicId !== connection.clientId) {
+      this.#publishForDevice(connection, connection.relay, packet);
       return;
     }
     const refuse = (code: Code, detail: string): void =>
-      this.#refusePacket(client, payload, code, detail, () => done(new RefusedError(code)));
-    if (topic === null || topic.topicId !== client.id) {
-      refuse('TOPIC_FORBIDDEN', `publish to ${packet.topic.slice(0, 200)}`);
-    } else if (packet.qos === 2) {
+      this.#refusePacket(connection, payload, code, detail);
+    const { device } = connection;
+    if (device === null || topic === null || topic.topicId !== connection.clientId) {
+      refuse('TOPIC_FORBIDDEN', `publish to ${name.slice(0, 200)}`);
+    } else if (qos === 2) {
       refuse('QOS_UNSUPPORTED', 'QoS 2; publish with QoS 1');
-    } else if (topic.channel === 'up') {
-      this.#takeEnvelope(client, connection, device, payload, done);
     } else if (topic.channel === 'hello') {
-      this.#takeHello(connection, device, payload).then((fault) => {
-        if (fault === null) done(null);
-        else refuse('HELLO_INVALID', fault);
-      }, done);
+      // A view would take its whole chunk along to the other thread.
+      const copy = new Uint8Array(payload);
+      // The client is not read meanwhile: each hello may ask for a thousand receipts, and may name the session
+      // of the next envelope.
+      connection.guard.hold('hello', true);
+      void this.#takeHello(device, copy).then((outcome) => {
+        if (outcome === 'failed') connection.end();
+        else if (outcome !== 'taken') {
+          this.#refusePacket(connection, copy, 'HELLO_INVALID', outcome.fault);
+        } else if (qos === 1) connection.acknowledge(packetId);
+        connection.guard.hold('hello', false);
+      });
     } else {
       refuse('TOPIC_FORBIDDEN', `publish to ${topic.channel}`);
     }
   }
 
   /**
-   * A relay's message for one of its devices. What is not taken is acknowledged all the same: closing the
-   * connection would punish its other devices, and a bridge would send the same again for ever.
+   * A relay's message that is no envelope of its devices. What is not taken is acknowledged all the same:
+   * closing the connection would punish its other devices, and a bridge would send the same again for ever.
    */
-  #publishForDevice(
-    client: Client,
-    connection: Connection,
-    relay: RelayRecord,
-    packet: PublishPacket,
-    done: (error?: Error | null) => void,
-  ): void {
-    const payload = bytesOf(packet.payload);
-    const swallow = (): void => {
-      // The broker goes on to publish it; nobody can be subscribed to this.
-      packet.topic = SWALLOWED_TOPIC;
-      packet.payload = Buffer.alloc(0);
-      done(null);
+  #publishForDevice(connection: Connection, relay: RelayRecord, packet: OtherPublish): void {
+    const { qos, packetId, payload } = packet;
+    if (qos === 2) {
+      this.#refusePacket(connection, payload, 'QOS_UNSUPPORTED', 'QoS 2; publish with QoS 1');
+      return;
+    }
+    const acknowledge = (): void => {
+      if (qos === 1) connection.acknowledge(packetId);
     };
-    if (packet.qos === 2) {
-      const end = () => done(new RefusedError('QOS_UNSUPPORTED'));
-      this.#refusePacket(client, payload, 'QOS_UNSUPPORTED', 'QoS 2; publish with QoS 1', end);
-      return;
-    }
-    const route = routeOfRelay(relay, packet.topic, this.#deps.login.find);
-    if (route.kind === 'ignore') {
-      swallow();
-      return;
-    }
-    if (route.kind === 'refuse') {
-      const { code, detail, retry } = route;
-      this.#note(client, code, detail);
-      if (retry !== null) {
-        this.#write(client, retry, 'receipt', this.#deps.retryReceipt(retry, payload, code));
+    const { login, config, refusalReceipt } = this.#deps;
+    const route = routeOfRelay(relay, packet.topic, login.find);
+    if (route.kind !== 'take') {
+      if (route.kind === 'refuse') {
+        const { code, detail, retry } = route;
+        this.#note(connection, code, detail);
+        if (retry !== null) {
+          connection.sendFor(retry, 'receipt', refusalReceipt(retry, payload, code, 'retry'));
+        }
       }
-      swallow();
+      acknowledge();
       return;
     }
     const { device } = route;
-    this.#carriers.set(device.id, { client, device });
-    if (route.channel === 'up') {
-      this.#takeEnvelope(client, connection, device, payload, done);
-      return;
-    }
-    this.#takeHello(connection, device, payload).then((fault) => {
-      if (fault === null) this.#sendConfig(client, device);
+    this.#carriers.set(device.id, { connection, device });
+    const copy = new Uint8Array(payload);
+    // Not read meanwhile: the next packet may be an envelope of the session that the hello names.
+    connection.guard.hold('hello', true);
+    void this.#takeHello(device, copy).then((outcome) => {
+      if (outcome === 'failed') connection.end();
+      else if (outcome === 'taken') connection.sendFor(device, 'config', config(device));
       else {
-        const receipt = this.#deps.refusalReceipt(device, payload, 'HELLO_INVALID');
-        this.#note(client, 'HELLO_INVALID', `${device.did}: ${fault}`);
-        this.#write(client, device, 'receipt', receipt);
+        this.#note(connection, 'HELLO_INVALID', `${device.did}: ${outcome.fault}`);
+        const receipt = refusalReceipt(device, copy, 'HELLO_INVALID', 'refused');
+        connection.sendFor(device, 'receipt', receipt);
       }
-      swallow();
-    }, done);
-  }
-
-  #takeEnvelope(
-    client: Client,
-    connection: Connection,
-    device: DeviceRecord,
-    payload: Uint8Array,
-    done: (error?: Error | null) => void,
-  ): void {
-    const { clock, logger } = this.#deps;
-    const arrival = { receivedAtUs: clock.nowUs(), clockTrusted: clock.isTrusted() };
-    this.#queue.add(device, payload, arrival, connection.source, (decision) => {
-      if (decision.kind === 'retry') {
-        // Nothing is on disk, so there is no PUBACK: the device keeps it and comes again.
-        const code = decision.retryCode ?? 'OVERLOADED';
-        this.#deps.count(code);
-        logger.warn({ device: device.did, code }, 'envelope not taken now');
-        this.#write(client, device, 'receipt', decision.receipt);
-        connection.guard.hold('closing', true);
-        setTimeout(() => connection.guard.destroy(), RETRY_CLOSE_MS).unref();
-        return;
-      }
-      if (decision.refusal !== null) {
-        this.#deps.count(decision.refusal.code);
-        logger.warn({ device: device.did, ...decision.refusal }, 'envelope refused');
-      }
-      done(null);
-      // The device may have come back on another connection meanwhile.
-      this.sendReceipt(device.id, decision.receipt);
+      acknowledge();
+      connection.guard.hold('hello', false);
     });
   }
 
-  /** The client is not read while a hello of it is under way: each may ask for a thousand receipts. */
-  async #takeHello(
+  #takeEnvelope(
     connection: Connection,
     device: DeviceRecord,
     payload: Uint8Array,
-  ): Promise<string | null> {
-    connection.hellos += 1;
-    // A relay's hellos are of many devices; they need not wait for each other.
-    const hellosMax = connection.relay === null ? 1 : RELAY_HELLOS_MAX;
-    if (connection.hellos >= hellosMax) connection.guard.hold('hello', true);
-    try {
-      // A view would take its whole chunk along to the other thread.
-      const copy = new Uint8Array(payload);
-      return await this.#hellos.run(async () => {
-        const hello = await this.#deps.login.checks.hello(copy, device.publicKey);
-        return 'fault' in hello ? hello.fault : await this.#deps.hello(device, hello);
-      });
-    } finally {
-      connection.hellos -= 1;
-      if (connection.hellos < hellosMax) connection.guard.hold('hello', false);
-    }
-  }
-
-  /** Says why a packet is not taken, then lets `end` close the connection. */
-  #refusePacket(
-    client: Client,
-    payload: Uint8Array,
-    code: Code,
-    detail: string,
-    end: () => void,
+    packetId: number,
   ): void {
-    this.#note(client, code, detail);
-    const device = this.#connections.get(client)?.device;
-    if (
-      device &&
-      this.#write(client, device, 'receipt', this.#deps.refusalReceipt(device, payload, code))
-    ) {
-      // The broker writes on a later turn of the event loop; the guard flushes what is written before it closes.
-      setImmediate(() => setImmediate(end));
-    } else end();
-  }
-
-  #sendConfig(client: Client, device: DeviceRecord): void {
-    this.#write(client, device, 'config', this.#deps.config(device));
-  }
-
-  /** Writes a message for a device to the client, its own or its relay's, if that is subscribed to it. */
-  #write(
-    client: Client,
-    device: DeviceRecord,
-    channel: 'receipt' | 'config',
-    payload: Uint8Array,
-  ): boolean {
-    const connection = this.#connections.get(client);
-    if (connection === undefined) return false;
-    const topic = topicOf(topicIdFromDid(device.did), channel);
-    const subscriptions = subscriptionsOf(client);
-    const isSubscribed =
-      Object.hasOwn(subscriptions, topic) ||
-      (connection.relay !== null && Object.hasOwn(subscriptions, topicOf('+', channel)));
-    if (!isSubscribed) return false;
-    if (connection.guard.unsentBytes > UNSENT_BYTES_MAX) {
-      this.#deps.logger.info(
-        { device: device.did, relay: connection.relay?.name },
-        'message left out: client is slow',
-      );
-      return false;
+    if (this.#isStopping) {
+      const receipt = this.#deps.refusalReceipt(device, payload, 'STOPPING', 'retry');
+      this.#retryLater(connection, device, 'STOPPING', receipt);
+      return;
     }
-    const buffer = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-    client.publish(
-      { cmd: 'publish', topic, payload: buffer, qos: 0, retain: false, dup: false },
-      () => {},
-    );
-    return true;
+    const nowMs = performance.now();
+    const waitMs = this.#rates.envelope(device.id, payload.length, nowMs);
+    if (waitMs > 0) this.#slow(connection, 'rate', nowMs + waitMs);
+    const { clock } = this.#deps;
+    const arrival = { receivedAtUs: clock.nowUs(), clockTrusted: clock.isTrusted() };
+    this.#queue.add(device, payload, arrival, connection.source, packetId);
   }
 
-  #note(client: Client, code: Code, detail: string): void {
+  #answer(
+    connection: Connection,
+    packetId: number,
+    device: DeviceRecord,
+    { kind, refusal, retryCode, receipt }: Decision,
+  ): void {
+    if (kind === 'retry') {
+      this.#retryLater(connection, device, retryCode ?? 'OVERLOADED', receipt);
+      return;
+    }
+    if (refusal !== null) {
+      this.#deps.count(refusal.code);
+      this.#deps.logger.warn({ device: device.did, ...refusal }, 'envelope refused');
+    }
+    if (packetId > 0) connection.acknowledge(packetId);
+    // The device may have come back on another connection meanwhile.
+    this.sendReceipt(device.id, receipt);
+  }
+
+  /** Nothing is on disk, so there is no PUBACK: the device keeps the envelope and comes again. */
+  #retryLater(connection: Connection, device: DeviceRecord, code: Code, receipt: Uint8Array): void {
     this.#deps.count(code);
-    const connection = this.#connections.get(client);
-    const relay = connection?.relay?.name;
+    this.#deps.logger.warn({ device: device.did, code }, 'envelope not taken now');
+    this.sendReceipt(device.id, receipt);
+    connection.guard.hold('closing', true);
+    setTimeout(() => connection.end(), RETRY_CLOSE_MS).unref();
+  }
+
+  /** Never rejects. */
+  async #takeHello(
+    device: DeviceRecord,
+    payload: Uint8Array,
+  ): Promise<'taken' | 'failed' | { readonly fault: string }> {
+    try {
+      return await this.#hellos.run(async () => {
+        const hello = await this.#deps.login.checks.hello(payload, device.publicKey);
+        if ('fault' in hello) return hello;
+        const fault = await this.#deps.hello(device, hello);
+        return fault === null ? 'taken' : { fault };
+      });
+    } catch (error) {
+      this.#deps.logger.warn({ device: device.did, error: messageOf(error) }, 'hello not taken');
+      return 'failed';
+    }
+  }
+
+  /** Says why a packet is not taken and closes the connection. */
+  #refusePacket(connection: Connection, payload: Uint8Array, code: Code, detail: string): void {
+    this.#note(connection, code, detail);
+    const { device } = connection;
+    if (device !== null) {
+      connection.sendReceipt(this.#deps.refusalReceipt(device, payload, code, 'refused'));
+    }
+    connection.end();
+  }
+
+  #note(connection: Connection, code: Code, detail: string): void {
+    this.#deps.count(code);
+    const { clientId, guard, relayName } = connection;
+    const relay = connection.relay?.name ?? relayName ?? undefined;
     const device =
-      connection?.device?.did ??
-      (client.id && relay === undefined ? didFromTopicId(client.id) : undefined);
+      connection.device?.did ??
+      (clientId && relay === undefined ? didFromTopicId(clientId) : undefined);
     this.#deps.logger.warn(
-      { code, device, relay, address: connection?.guard.remoteAddress, detail },
+      { code, device, relay, address: guard.remoteAddress, detail },
       'client refused',
     );
   }
 
-  #ended(client: Client, error: Error): void {
-    if (isMalformed(error) && this.#connections.has(client)) {
-      this.#note(client, 'PACKET_MALFORMED', error.message);
-    }
-    this.#deps.logger.debug({ client: client.id, error: error.message }, 'connection ended');
-    this.#forget(client);
+  /** The broker has ended a connection. The guard has judged all packets, so this should not be their fault. */
+  #ended(connection: Connection, error: Error): void {
+    this.#deps.logger.debug(
+      { client: connection.clientId, error: error.message },
+      'connection ended',
+    );
+    this.#forget(connection);
   }
 
-  #forget(client: Client): void {
-    const connection = this.#connections.get(client);
-    if (connection === undefined) return;
-    this.#connections.delete(client);
-    const { device, relay } = connection;
+  #forget(connection: Connection): void {
+    if (!this.#connections.delete(connection)) return;
+    this.#slowed.delete(connection);
+    const { device, relay, will, guard } = connection;
     if (relay !== null) {
-      for (const [id, carrier] of this.#carriers)
-        if (carrier.client === client) this.#carriers.delete(id);
+      for (const [id, carrier] of this.#carriers) {
+        if (carrier.connection === connection) this.#carriers.delete(id);
+      }
       this.#deps.logger.debug({ relay: relay.name }, 'relay disconnected');
     }
-    if (device !== null && this.#byDevice.get(device.id) === client) {
-      this.#byDevice.delete(device.id);
-      this.#deps.logger.debug({ device: device.did }, 'device disconnected');
+    if (device !== null) {
+      if (this.#byDevice.get(device.id) === connection) {
+        this.#byDevice.delete(device.id);
+        this.#deps.logger.debug({ device: device.did }, 'device disconnected');
+      }
+      if (will !== undefined && !guard.hasDisconnected) this.#takeWill(connection, device, will);
     }
-    if (!connection.guard.destroyed) connection.guard.destroy();
+    if (!guard.destroyed) guard.destroy();
+  }
+
+  #takeWill(
+    connection: Connection,
+    device: DeviceRecord,
+    { payload }: { payload: Uint8Array },
+  ): void {
+    if (this.#isStopping || this.#hellos.waiting >= WILLS_WAITING_MAX) return;
+    void this.#takeHello(device, payload).then((outcome) => {
+      if (typeof outcome === 'string') return;
+      this.#note(connection, 'HELLO_INVALID', `will: ${outcome.fault}`);
+    });
   }
 }
 
 /** Errors of ours, which are counted where they are made. */
 class RefusedError extends Error {}
 
-/** What the broker says of a client that went silent or away, which is no fault in its packets. */
-const SILENCE = new Set([
-  'connect did not arrive in time',
-  'keep alive timeout',
-  'drain timeout',
-  'connection closed',
-]);
-
-/** Whether the broker ended a connection because of bytes that are not MQTT 3.1.1. */
-function isMalformed(error: Error & { code?: unknown; returnCode?: unknown }): boolean {
-  const isNetwork = error.code !== undefined;
-  const isLogin = error.returnCode !== undefined;
-  return !(error instanceof RefusedError) && !isNetwork && !isLogin && !SILENCE.has(error.message);
-}
-
 /** CONNACK 3: no verdict on the login. */
 function unavailable(why: string): AuthenticateError {
   return Object.assign(new Error(why), { returnCode: 3 as const });
-}
-
-function bytesOf(payload: Buffer | string): Uint8Array {
-  return typeof payload === 'string' ? Buffer.from(payload) : payload;
 }
 
 /** A device's hello; a relay's state, and its own hello when it is a device. */
@@ -639,7 +682,11 @@ function isWillAllowed(topic: string, clientId: string, { device, relay }: Princ
   return device !== null && topic === topicOf(clientId, 'hello');
 }
 
-/** The broker's own table of a client's subscriptions; it has no inherited names. */
-function subscriptionsOf(client: Client): object {
-  return (client as Client & { subscriptions: object }).subscriptions;
+/** The connection of a client of the broker: it stands behind the stream that the broker was given. */
+function connectionOf(client: Client): Connection {
+  const { conn } = client as unknown as { conn: unknown };
+  if (!(conn instanceof GuardedSocket) || !(conn.handler instanceof Connection)) {
+    throw new TypeError('the client came past the guard');
+  }
+  return conn.handler;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { testKeyNamed } from '../../proto/test-data/test-signer.js';
 import type { Decision, DeviceRecord } from '../core/ports.js';
-import { EnvelopeQueue, type EnvelopeSource } from './envelope-queue.js';
+import { EnvelopeQueue, EnvelopeSource, type QueueLimits } from './envelope-queue.js';
 
 const ARRIVAL = { receivedAtUs: 5, clockTrusted: true };
 
@@ -11,13 +11,14 @@ function deviceOf(id: number): DeviceRecord {
 }
 
 /** A connection that must not be held twice, nor let go without being held. */
-class FakeSource implements EnvelopeSource {
+class FakeSource extends EnvelopeSource {
   isHeld = false;
-  changes = 0;
 
-  hold(isHeld: boolean): void {
-    this.isHeld = isHeld;
-    this.changes += 1;
+  constructor() {
+    super((isHeld) => {
+      if (isHeld === this.isHeld) throw new Error(`held is ${isHeld} already`);
+      this.isHeld = isHeld;
+    });
   }
 }
 
@@ -33,20 +34,30 @@ function decision(ticket: number, device: number): Decision {
   };
 }
 
-function setUp(limits: { perConnection?: number; bytes?: number } = {}) {
+const MANY = 1_000_000;
+const NO_LIMITS: QueueLimits = {
+  inFlightPerConnectionMax: MANY,
+  inFlightPerConnectionBytesMax: MANY,
+  inFlightPerDeviceMax: MANY,
+  inFlightPerDeviceBytesMax: MANY,
+  inFlightMax: MANY,
+  inFlightBytesMax: MANY,
+};
+
+function setUp(limits: Partial<QueueLimits> = {}) {
   const submitted: { ticket: number; device: number; size: number }[] = [];
-  const queue = new EnvelopeQueue(
-    {
-      inFlightPerConnectionMax: limits.perConnection ?? 100,
-      inFlightBytesMax: limits.bytes ?? 1_000_000,
-    },
-    ({ ticket, device }, payload) => submitted.push({ ticket, device, size: payload.length }),
-  );
   const acknowledged: number[] = [];
-  const add = (device: DeviceRecord, source: EnvelopeSource, size = 10): number => {
-    queue.add(device, new Uint8Array(size), ARRIVAL, source, ({ ticket }) => {
+  const queue = new EnvelopeQueue<FakeSource>(
+    { ...NO_LIMITS, ...limits },
+    ({ ticket, device }, payload) => submitted.push({ ticket, device, size: payload.length }),
+    (_source, packetId, _device, { ticket }) => {
+      if (packetId !== ticket + 1000) throw new Error(`${packetId} is not of ticket ${ticket}`);
       acknowledged.push(ticket);
-    });
+    },
+  );
+  const add = (device: DeviceRecord, source: FakeSource, size = 10): number => {
+    // Tickets begin at 1 and go up by one.
+    queue.add(device, new Uint8Array(size), ARRIVAL, source, submitted.length + 1001);
     return submitted.at(-1)?.ticket as number;
   };
   return { queue, submitted, acknowledged, add };
@@ -102,7 +113,7 @@ describe('acknowledgements', () => {
 
 describe('a connection', () => {
   it('is held at its limit and let go at half of it', () => {
-    const { queue, add } = setUp({ perConnection: 4 });
+    const { queue, add } = setUp({ inFlightPerConnectionMax: 4 });
     const device = deviceOf(1);
     const source = new FakeSource();
     const tickets = [1, 2, 3].map(() => add(device, source));
@@ -116,7 +127,7 @@ describe('a connection', () => {
   });
 
   it('is let go again with a limit of one', () => {
-    const { queue, add } = setUp({ perConnection: 1 });
+    const { queue, add } = setUp({ inFlightPerConnectionMax: 1 });
     const source = new FakeSource();
     for (let k = 0; k < 3; k++) {
       const ticket = add(deviceOf(1), source);
@@ -127,7 +138,7 @@ describe('a connection', () => {
   });
 
   it('is not held for what another one has in flight', () => {
-    const { add } = setUp({ perConnection: 2 });
+    const { add } = setUp({ inFlightPerConnectionMax: 2 });
     const busy = new FakeSource();
     const calm = new FakeSource();
     for (let k = 0; k < 2; k++) add(deviceOf(1), busy);
@@ -135,8 +146,58 @@ describe('a connection', () => {
     expect([busy.isHeld, calm.isHeld]).toEqual([true, false]);
   });
 
+  it('is held at its limit in bytes as well', () => {
+    const { queue, add } = setUp({ inFlightPerConnectionBytesMax: 100 });
+    const source = new FakeSource();
+    const large = add(deviceOf(1), source, 90);
+    expect(source.isHeld).toBe(false);
+    const small = add(deviceOf(1), source, 10);
+    expect(source.isHeld).toBe(true);
+    queue.decide([decision(small, 1)]);
+    expect(source.isHeld).toBe(true);
+    queue.decide([decision(large, 1)]);
+    expect(source.isHeld).toBe(false);
+  });
+
+  it('is held for what its device has in flight on connections that it left', () => {
+    const { queue, acknowledged, add } = setUp({ inFlightPerDeviceMax: 4 });
+    const device = deviceOf(1);
+    const tickets: number[] = [];
+    const sources = Array.from({ length: 6 }, () => new FakeSource());
+    for (const source of sources.slice(0, 4)) tickets.push(add(device, source));
+    // One that is read once more, before it can be stopped, and one of another device.
+    tickets.push(add(device, sources[4] as FakeSource));
+    add(deviceOf(2), sources[5] as FakeSource);
+    expect(sources.map(({ isHeld }) => isHeld)).toEqual([false, false, false, true, true, false]);
+    // Decided is not enough: the line is as long as what is not acknowledged.
+    queue.decide(tickets.slice(1).map((ticket) => decision(ticket, 1)));
+    expect(sources.map(({ isHeld }) => isHeld)).toEqual([false, false, false, true, true, false]);
+    queue.decide([decision(tickets[0] as number, 1)]);
+    expect(sources.some(({ isHeld }) => isHeld)).toBe(false);
+    expect(acknowledged).toEqual(tickets);
+  });
+
+  it('is held while the gateway holds too many envelopes, first held first let go', () => {
+    const { queue, add } = setUp({ inFlightMax: 4 });
+    const order: number[] = [];
+    const sources = [0, 1, 2].map((k) => {
+      const source = new EnvelopeSource((isHeld) => {
+        if (isHeld) return;
+        order.push(k);
+        // It goes on at once, as a client with more to say does.
+        for (let n = 0; n < 4 && source.holds === 0; n++) add(deviceOf(k), source as FakeSource);
+      });
+      return source as FakeSource;
+    });
+    const tickets = [0, 1, 2, 0, 1, 2].map((k) => add(deviceOf(k), sources[k] as FakeSource));
+    expect(sources.map(({ holds }) => holds > 0)).toEqual([true, true, true]);
+    queue.decide(tickets.slice(0, 3).map((ticket, k) => decision(ticket, k)));
+    expect(order).toEqual([0]);
+    expect(queue.size).toBe(4);
+  });
+
   it('is held while the gateway holds too many bytes, and all are let go afterwards', () => {
-    const { queue, add } = setUp({ bytes: 100 });
+    const { queue, add } = setUp({ inFlightBytesMax: 100 });
     const first = new FakeSource();
     const second = new FakeSource();
     const large = add(deviceOf(1), first, 100);

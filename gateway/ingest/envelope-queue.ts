@@ -1,44 +1,80 @@
 import type { Decision, DeviceRecord, EnvelopeItem } from '../core/ports.js';
 
-/** A connection as the queue needs it. */
-export interface EnvelopeSource {
-  /** Stops or resumes reading the client. */
-  hold(isHeld: boolean): void;
-}
-
+/** Bounds on the envelopes that wait for their answer, in number and bytes. */
 export interface QueueLimits {
   readonly inFlightPerConnectionMax: number;
+  readonly inFlightPerConnectionBytesMax: number;
+  /** Of one device, over all connections that they came on. */
+  readonly inFlightPerDeviceMax: number;
+  readonly inFlightPerDeviceBytesMax: number;
+  readonly inFlightMax: number;
   readonly inFlightBytesMax: number;
 }
 
-interface Waiting {
-  readonly ticket: number;
+/** Why a source is not read. */
+const FULL = { itself: 1, device: 2, total: 4 } as const;
+
+/** A connection as the queue needs it; the fields are the queue's own. */
+export class EnvelopeSource {
+  /** Stops (true) or resumes (false) reading the client; called only when that changes. */
+  readonly hold: (isHeld: boolean) => void;
+  inFlight = 0;
+  bytes = 0;
+  holds = 0;
+
+  constructor(hold: (isHeld: boolean) => void) {
+    this.hold = hold;
+  }
+}
+
+/** What became of an envelope, and where its PUBACK goes. */
+export type Answer<Source> = (
+  source: Source,
+  /** As given to {@link EnvelopeQueue.add}. */
+  packetId: number,
+  device: DeviceRecord,
+  decision: Decision,
+) => void;
+
+interface Waiting<Source> {
+  readonly device: DeviceRecord;
   readonly sizeBytes: number;
-  readonly source: EnvelopeSource;
-  readonly acknowledge: (decision: Decision) => void;
+  readonly source: Source;
+  readonly packetId: number;
   decision: Decision | null;
 }
+
+/** The envelopes of one device, in order of arrival. */
+interface Line<Source> {
+  readonly waiting: Waiting<Source>[];
+  /** Of those without a decision. */
+  bytes: number;
+  /** Sources that wait for this line to shorten. */
+  held: Source[];
+}
+
+type Submit = (item: Omit<EnvelopeItem, 'offset' | 'length'>, payload: Uint8Array) => void;
 
 /**
  * Envelopes between their PUBLISH and their PUBACK. Decisions may come in any order; acknowledgements leave in
  * the order of arrival for each device, across connections. A client with too much in flight is not read.
  */
-export class EnvelopeQueue {
+export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
   readonly #limits: QueueLimits;
-  readonly #submit: (item: Omit<EnvelopeItem, 'offset' | 'length'>, payload: Uint8Array) => void;
-  readonly #byTicket = new Map<number, Waiting>();
-  readonly #byDevice = new Map<number, Waiting[]>();
-  readonly #bySource = new Map<EnvelopeSource, number>();
-  readonly #held = new Set<EnvelopeSource>();
+  readonly #submit: Submit;
+  readonly #answer: Answer<Source>;
+  readonly #byTicket = new Map<number, Waiting<Source>>();
+  readonly #lines = new Map<number, Line<Source>>();
+  /** Sources that wait for room in the whole queue, the longest waiting first. */
+  readonly #heldByTotal = new Set<Source>();
   #bytes = 0;
   #lastTicket = 0;
 
-  constructor(
-    limits: QueueLimits,
-    submit: (item: Omit<EnvelopeItem, 'offset' | 'length'>, payload: Uint8Array) => void,
-  ) {
+  /** @param answer called once for each envelope, in order for each device. */
+  constructor(limits: QueueLimits, submit: Submit, answer: Answer<Source>) {
     this.#limits = limits;
     this.#submit = submit;
+    this.#answer = answer;
   }
 
   /** Envelopes that wait for their decision. */
@@ -50,82 +86,133 @@ export class EnvelopeQueue {
     return this.#bytes;
   }
 
-  /** @param acknowledge called once, in order, with what became of the envelope. */
+  /** @param packetId handed back with the answer. */
   add(
     device: DeviceRecord,
     payload: Uint8Array,
     arrival: { receivedAtUs: number; clockTrusted: boolean },
-    source: EnvelopeSource,
-    acknowledge: (decision: Decision) => void,
+    source: Source,
+    packetId: number,
   ): void {
     // Tickets stay below 2^53 for longer than any hardware lives.
     const ticket = ++this.#lastTicket;
-    const waiting: Waiting = {
-      ticket,
-      sizeBytes: payload.length,
-      source,
-      acknowledge,
-      decision: null,
-    };
+    const sizeBytes = payload.length;
+    const waiting: Waiting<Source> = { device, sizeBytes, source, packetId, decision: null };
     this.#byTicket.set(ticket, waiting);
-    const line = this.#byDevice.get(device.id);
-    if (line === undefined) this.#byDevice.set(device.id, [waiting]);
-    else line.push(waiting);
-    this.#bytes += payload.length;
-    const inFlight = (this.#bySource.get(source) ?? 0) + 1;
-    this.#bySource.set(source, inFlight);
-    if (
-      inFlight >= this.#limits.inFlightPerConnectionMax ||
-      this.#bytes >= this.#limits.inFlightBytesMax
-    ) {
-      this.#held.add(source);
-      source.hold(true);
+    let line = this.#lines.get(device.id);
+    if (line === undefined) {
+      line = { waiting: [], bytes: 0, held: [] };
+      this.#lines.set(device.id, line);
     }
-    this.#submit({ ticket, device: device.id, ...arrival }, payload);
+    line.waiting.push(waiting);
+    line.bytes += sizeBytes;
+    source.inFlight += 1;
+    source.bytes += sizeBytes;
+    this.#bytes += sizeBytes;
+    this.#holdWhereFull(source, line);
+    const { receivedAtUs, clockTrusted } = arrival;
+    this.#submit({ ticket, device: device.id, receivedAtUs, clockTrusted }, payload);
   }
 
   /** Takes decisions and acknowledges what has come to the head of its device's line. */
   decide(decisions: readonly Decision[]): void {
     const touched = new Set<number>();
+    const shorter = new Set<Source>();
     for (const decision of decisions) {
       const waiting = this.#byTicket.get(decision.ticket);
       if (waiting === undefined) continue;
       this.#byTicket.delete(decision.ticket);
       waiting.decision = decision;
-      this.#bytes -= waiting.sizeBytes;
-      this.#leave(waiting.source);
-      touched.add(decision.device);
+      const { source, device, sizeBytes } = waiting;
+      this.#bytes -= sizeBytes;
+      source.inFlight -= 1;
+      source.bytes -= sizeBytes;
+      const line = this.#lines.get(device.id) as Line<Source>;
+      line.bytes -= sizeBytes;
+      touched.add(device.id);
+      if ((source.holds & FULL.itself) !== 0) shorter.add(source);
     }
-    for (const device of touched) this.#acknowledge(device);
-    this.#resume();
+    const opened: Source[] = [];
+    for (const id of touched) {
+      const line = this.#lines.get(id) as Line<Source>;
+      this.#acknowledge(line);
+      if (this.#isOpen(line)) opened.push(...line.held.splice(0));
+      if (line.waiting.length === 0) this.#lines.delete(id);
+    }
+    // Only now: whoever is read again may submit at once.
+    for (const source of opened) this.#release(source, FULL.device);
+    for (const source of shorter) this.#openSource(source);
+    this.#openTotal();
   }
 
-  #acknowledge(device: number): void {
-    const line = this.#byDevice.get(device);
-    if (line === undefined) return;
+  #acknowledge(line: Line<Source>): void {
     let done = 0;
-    for (const waiting of line) {
-      if (waiting.decision === null) break;
+    for (const { decision, source, packetId, device } of line.waiting) {
+      if (decision === null) break;
       done += 1;
-      waiting.acknowledge(waiting.decision);
+      this.#answer(source, packetId, device, decision);
     }
-    line.splice(0, done);
-    if (line.length === 0) this.#byDevice.delete(device);
+    line.waiting.splice(0, done);
   }
 
-  #leave(source: EnvelopeSource): void {
-    const left = (this.#bySource.get(source) ?? 1) - 1;
-    if (left > 0) this.#bySource.set(source, left);
-    else this.#bySource.delete(source);
+  #holdWhereFull(source: Source, line: Line<Source>): void {
+    const limits = this.#limits;
+    if (
+      source.inFlight >= limits.inFlightPerConnectionMax ||
+      source.bytes >= limits.inFlightPerConnectionBytesMax
+    ) {
+      this.#hold(source, FULL.itself);
+    }
+    if (
+      line.waiting.length >= limits.inFlightPerDeviceMax ||
+      line.bytes >= limits.inFlightPerDeviceBytesMax
+    ) {
+      if ((source.holds & FULL.device) === 0) line.held.push(source);
+      this.#hold(source, FULL.device);
+    }
+    if (this.#byTicket.size >= limits.inFlightMax || this.#bytes >= limits.inFlightBytesMax) {
+      this.#heldByTotal.add(source);
+      this.#hold(source, FULL.total);
+    }
   }
 
-  #resume(): void {
-    if (this.#bytes >= this.#limits.inFlightBytesMax) return;
-    for (const source of this.#held) {
-      // Half of the window: a client that is let go on at once would be held again at once.
-      if ((this.#bySource.get(source) ?? 0) > this.#limits.inFlightPerConnectionMax / 2) continue;
-      this.#held.delete(source);
-      source.hold(false);
+  #hold(source: Source, reason: number): void {
+    const before = source.holds;
+    source.holds = before | reason;
+    if (before === 0) source.hold(true);
+  }
+
+  #release(source: Source, reason: number): void {
+    const before = source.holds;
+    source.holds = before & ~reason;
+    if (before !== 0 && source.holds === 0) source.hold(false);
+  }
+
+  /** Half of the window: a client that is let go on at once would be held again at once. */
+  #openSource(source: Source): void {
+    const limits = this.#limits;
+    if (
+      source.inFlight <= limits.inFlightPerConnectionMax / 2 &&
+      source.bytes <= limits.inFlightPerConnectionBytesMax / 2
+    ) {
+      this.#release(source, FULL.itself);
+    }
+  }
+
+  #isOpen(line: Line<Source>): boolean {
+    const limits = this.#limits;
+    return (
+      line.waiting.length <= limits.inFlightPerDeviceMax / 2 &&
+      line.bytes <= limits.inFlightPerDeviceBytesMax / 2
+    );
+  }
+
+  #openTotal(): void {
+    const { inFlightMax, inFlightBytesMax } = this.#limits;
+    for (const source of this.#heldByTotal) {
+      if (this.#byTicket.size > inFlightMax * 0.75 || this.#bytes > inFlightBytesMax * 0.75) return;
+      this.#heldByTotal.delete(source);
+      this.#release(source, FULL.total);
     }
   }
 }

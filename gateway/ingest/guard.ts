@@ -1,89 +1,171 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
-import type { Code } from '@waystone/proto';
+import type { DeviceRecord } from '../core/ports.js';
+import {
+  type ConnectPacket,
+  filtersFault,
+  firstByteFault,
+  lengthFault,
+  malformed,
+  PACKET_TYPES,
+  protocolFault,
+  readConnect,
+  topicBytesFault,
+  type Violation,
+} from './packet-rules.js';
 
 export interface GuardLimits {
-  /** Largest first packet (CONNECT) in bytes: what a stranger can make the gateway keep. */
-  readonly connectBytesMax: number;
-  /** Largest later packet in bytes. */
-  readonly packetBytesMax: number;
+  /** Largest packet in bytes that is no PUBLISH: what a stranger can make the gateway keep. */
+  readonly controlBytesMax: number;
+  /** Largest PUBLISH in bytes. */
+  readonly publishBytesMax: number;
+  /** Unsent bytes beyond which the client is not read until it takes them. */
+  readonly unsentBytesMax: number;
 }
 
-/** What a client did that ends its connection. */
-export interface Violation {
-  readonly code: Extract<Code, 'PACKET_TOO_LARGE' | 'PROTOCOL_UNSUPPORTED' | 'CLIENT_ID_INVALID'>;
-  readonly detail: string;
+/** A PUBLISH to a topic that is no `up` of the client. */
+export interface OtherPublish {
+  readonly topic: string;
+  readonly qos: 0 | 1 | 2;
+  /** 0 at QoS 0. */
+  readonly packetId: number;
+  /** A view on the received bytes, good for the present turn of the event loop. */
+  readonly payload: Buffer;
 }
 
-/** First byte of CONNECT: packet type 1, flags 0 (MQTT 3.1.1 §3.1.1). */
-const CONNECT = 0x10;
+/** Whoever takes what a guard lets through. */
+export interface GuardHandler {
+  /** A CONNECT came; the broker gets it once this returns. The client is held for `login`. */
+  connect(packet: ConnectPacket): void;
+  /** The device whose `up` topic the bytes from `start` to `end` are, if the client may publish to it. */
+  upDevice(bytes: Buffer, start: number, end: number): DeviceRecord | null;
+  /**
+   * An envelope at QoS 0 (`packetId` 0) or 1. `payload` is a view on received bytes that nobody changes; to
+   * keep it is to keep the whole chunk it came in.
+   */
+  envelope(device: DeviceRecord, payload: Buffer, packetId: number): void;
+  /** Any other PUBLISH. */
+  publish(packet: OtherPublish): void;
+  /** Called once; nothing is taken from the client after it. */
+  violation(violation: Violation): void;
+}
 
-/** Why a client is not read: envelopes or hellos of it wait for their answer, or its connection is about to end. */
-export type HoldReason = 'envelopes' | 'hello' | 'closing';
+/** Why a client is not read. */
+export const HOLDS = {
+  /** Its connection has to wait for its turn. */
+  accept: 1,
+  /** Its login is being looked at. */
+  login: 2,
+  /** Too many of its envelopes, or of all, wait for their answer. */
+  envelopes: 4,
+  /** A hello of it is under way. */
+  hello: 8,
+  /** It has sent more than its rate. */
+  rate: 16,
+  /** It does not take what it is sent. */
+  unsent: 32,
+  /** The broker has not taken its packets. */
+  broker: 64,
+  /** Its connection is about to end. */
+  closing: 128,
+} as const;
 
-/** CONNACK of MQTT 5 "unsupported protocol version", and of MQTT 3.1.1 "unacceptable protocol version". */
-const CONNACK_V5_UNSUPPORTED = Uint8Array.of(0x20, 0x03, 0x00, 0x84, 0x00);
-const CONNACK_V3_UNSUPPORTED = Uint8Array.of(0x20, 0x02, 0x00, 0x01);
+export type HoldReason = keyof typeof HOLDS;
 
-/** Bytes of a CONNECT that tell its protocol level: header up to 5, name length 2, "MQIsdp" 6, level 1. */
-const PREFIX_BYTES_MAX = 14;
+const EMPTY = Buffer.alloc(0);
+
+const PUBLISH = PACKET_TYPES.publish;
 
 /**
- * Stands between a socket and the broker. It follows the packets' fixed headers, so that no packet larger than
- * the limit is ever gathered, answers protocol versions that the broker cannot speak, and stops reading the
- * socket while {@link hold} is on: the broker itself would go on reading a client whose publishes wait.
+ * Stands between a socket and the broker. It reads the client's packets, enforces the rules of MQTT 3.1.1,
+ * bounds their size before they are gathered, hands PUBLISHes to its handler and everything else to the broker,
+ * and stops reading the socket while it is held for any reason: what was read stays where it is, so that
+ * nothing overtakes.
  */
 export class GuardedSocket extends Duplex {
   readonly #socket: Socket;
   readonly #limits: GuardLimits;
-  readonly #onViolation: (violation: Violation) => void;
-  readonly #holds = new Set<HoldReason>();
-  #wantsData = false;
+  readonly handler: GuardHandler;
+  #holds = 0;
   #isClosing = false;
-  /** Bytes of the present packet's body still to come; a header is being read while it is 0. */
-  #bodyLeft = 0;
-  #packets = 0;
-  #headerBytes = 0;
-  #remainingLength = 0;
-  /** The first bytes of the connection, until the protocol level is known. */
-  #prefix: Buffer | null = Buffer.alloc(0);
+  #isParsing = false;
+  #hasConnect = false;
+  /** Bytes that were read and wait until the client is let go on. */
+  #rest: Buffer = EMPTY;
+  /** The packet that has come in part: its room, and how much of it is there. */
+  #packet: Buffer | null = null;
+  #packetBytes = 0;
+  /** Whether the client has said goodbye, so that its will is void. */
+  hasDisconnected = false;
+  /** When the last whole packet came, ms of `performance.now()`. */
+  lastPacketAtMs = performance.now();
 
-  constructor(socket: Socket, limits: GuardLimits, onViolation: (violation: Violation) => void) {
+  constructor(socket: Socket, limits: GuardLimits, handler: GuardHandler) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
     this.#limits = limits;
-    this.#onViolation = onViolation;
+    this.handler = handler;
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('end', () => this.push(null));
     socket.on('close', () => this.destroy());
     socket.on('error', (error) => this.destroy(error));
-    socket.pause();
+    socket.on('drain', () => this.hold('unsent', false));
   }
 
   get remoteAddress(): string {
     return this.#socket.remoteAddress ?? 'unknown';
   }
 
-  /** Stops (true) or resumes (false) reading the client, for one reason; it is read while there is none. */
-  hold(reason: HoldReason, isHeld: boolean): void {
-    if (isHeld) this.#holds.add(reason);
-    else this.#holds.delete(reason);
-    if (this.#holds.size > 0) this.#socket.pause();
-    else if (this.#wantsData) this.#socket.resume();
+  get isHeld(): boolean {
+    return this.#holds !== 0;
+  }
+
+  /** Whether its CONNECT has come. */
+  get hasConnect(): boolean {
+    return this.#hasConnect;
   }
 
   /** Bytes for the client that the kernel has not taken yet. */
   get unsentBytes(): number {
-    return this.#socket.writableLength + this.writableLength;
+    return this.#socket.writableLength;
+  }
+
+  /** Bytes for the client that the kernel has taken. */
+  get sentBytes(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
+  /** Stops (true) or resumes (false) reading the client, for one reason; it is read while there is none. */
+  hold(reason: HoldReason, isHeld: boolean): void {
+    const before = this.#holds;
+    this.#holds = isHeld ? before | HOLDS[reason] : before & ~HOLDS[reason];
+    // While a chunk is being read, that stops or goes on by itself.
+    if (this.#isParsing || this.#isClosing) return;
+    if (this.#holds !== 0) {
+      if (before === 0) this.#socket.pause();
+      return;
+    }
+    if (before === 0) return;
+    this.lastPacketAtMs = performance.now();
+    const rest = this.#rest;
+    this.#rest = EMPTY;
+    this.#parse(rest);
+    if (this.#holds === 0) this.#socket.resume();
+  }
+
+  /** Sends whole packets to the client, past the broker. */
+  send(packets: Uint8Array): void {
+    if (this.#socket.destroyed) return;
+    if (!this.#socket.write(packets)) this.#holdIfSlow();
   }
 
   override _read(): void {
-    this.#wantsData = true;
-    if (this.#holds.size === 0) this.#socket.resume();
+    this.hold('broker', false);
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
     this.#socket.write(chunk, done);
+    this.#holdIfSlow();
   }
 
   override _writev(
@@ -91,6 +173,7 @@ export class GuardedSocket extends Duplex {
     done: (error?: Error | null) => void,
   ): void {
     this.#socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+    this.#holdIfSlow();
   }
 
   override _final(done: (error?: Error | null) => void): void {
@@ -99,104 +182,215 @@ export class GuardedSocket extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#isClosing = true;
+    this.#drop();
     // What was written before, a refusal for instance, still goes out.
     this.#socket.destroySoon();
     this.#socket.resume();
     done(error);
   }
 
+  /** Ends the connection at once, whether or not the client has taken what was written. */
+  cut(error?: Error): void {
+    this.destroy(error);
+    this.#socket.destroy();
+  }
+
+  #holdIfSlow(): void {
+    if (this.unsentBytes > this.#limits.unsentBytesMax) this.hold('unsent', true);
+  }
+
+  #drop(): void {
+    this.#rest = EMPTY;
+    this.#packet = null;
+  }
+
   #take(chunk: Buffer): void {
     if (this.#isClosing) return;
-    const violation = this.#follow(chunk) ?? this.#checkLevel(chunk);
-    if (violation !== null) {
-      this.#isClosing = true;
-      this.#onViolation(violation);
+    if (this.#holds !== 0) {
+      // It was held between the kernel's reading and this call.
+      this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
       return;
     }
-    if (this.#prefix !== null) return;
-    this.#pass(chunk);
+    this.#parse(chunk);
   }
 
-  #pass(chunk: Buffer): void {
-    if (!this.push(chunk)) {
-      this.#wantsData = false;
-      this.#socket.pause();
+  /** Reads packets until the bytes end or the client is held; what is left is kept. */
+  #parse(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#isParsing = true;
+    let at = 0;
+    while (at < chunk.length && this.#holds === 0 && !this.#isClosing) {
+      at = this.#packet === null ? this.#next(chunk, at) : this.#gather(this.#packet, chunk, at);
     }
+    this.#isParsing = false;
+    if (this.#isClosing) {
+      this.#drop();
+      return;
+    }
+    if (this.#holds !== 0) this.#socket.pause();
+    if (at < chunk.length) this.#rest = chunk.subarray(at);
   }
 
-  /** Follows fixed headers through the bytes. */
-  #follow(chunk: Buffer): Violation | null {
-    for (let at = 0; at < chunk.length; ) {
-      if (this.#bodyLeft > 0) {
-        const skipped = Math.min(this.#bodyLeft, chunk.length - at);
-        this.#bodyLeft -= skipped;
-        at += skipped;
-        continue;
+  /** Reads the packet that begins at `at`, or keeps what is there of it. @returns where to go on. */
+  #next(chunk: Buffer, at: number): number {
+    const first = chunk[at] as number;
+    const fault = firstByteFault(first, !this.#hasConnect);
+    if (fault !== null) return this.#violate(fault, chunk);
+    const type = first >> 4;
+    const limit = type === PUBLISH ? this.#limits.publishBytesMax : this.#limits.controlBytesMax;
+    let length = 0;
+    let bodyAt = at + 1;
+    for (let shift = 0; ; shift += 7) {
+      if (shift > 21) {
+        return this.#violate(
+          { code: 'PACKET_TOO_LARGE', detail: 'a remaining length of more than four bytes' },
+          chunk,
+        );
       }
-      const byte = chunk[at++] as number;
-      if (this.#headerBytes === 0) {
-        if (this.#packets === 0 && byte !== CONNECT) {
-          return { code: 'PROTOCOL_UNSUPPORTED', detail: 'the first packet is not CONNECT' };
-        }
-        this.#headerBytes = 1;
-        this.#remainingLength = 0;
-        continue;
+      if (bodyAt === chunk.length) {
+        // The header is not whole: four bytes at most, which the next chunk completes.
+        this.#packet = Buffer.allocUnsafeSlow(5);
+        this.#packetBytes = chunk.copy(this.#packet, 0, at);
+        return chunk.length;
       }
-      this.#remainingLength += (byte & 0x7f) * 2 ** (7 * (this.#headerBytes - 1));
-      this.#headerBytes += 1;
-      const limit =
-        this.#packets === 0 ? this.#limits.connectBytesMax : this.#limits.packetBytesMax;
-      if (this.#headerBytes + this.#remainingLength > limit || this.#headerBytes > 5) {
-        const size = this.#headerBytes + this.#remainingLength;
-        return { code: 'PACKET_TOO_LARGE', detail: `packet of ${size} bytes, limit is ${limit}` };
+      const byte = chunk[bodyAt++] as number;
+      length += (byte & 0x7f) << shift;
+      const size = bodyAt - at + length;
+      if (size > limit) {
+        return this.#violate(
+          { code: 'PACKET_TOO_LARGE', detail: `packet of ${size} bytes, limit is ${limit}` },
+          chunk,
+        );
       }
-      if (byte < 0x80) {
-        this.#bodyLeft = this.#remainingLength;
-        this.#headerBytes = 0;
-        this.#packets += 1;
-      }
+      if (byte < 0x80) break;
     }
+    const lengthIsWrong = lengthFault(type, length);
+    if (lengthIsWrong !== null) return this.#violate(lengthIsWrong, chunk);
+    const end = bodyAt + length;
+    if (end <= chunk.length) {
+      this.#whole(chunk, at, bodyAt, end);
+      return end;
+    }
+    this.#packet = Buffer.allocUnsafeSlow(end - at);
+    this.#packetBytes = chunk.copy(this.#packet, 0, at);
+    if (type === PACKET_TYPES.connect) this.#checkProtocol(chunk.subarray(bodyAt), chunk);
+    return chunk.length;
+  }
+
+  /** Completes a packet that has come in part. @returns where to go on. */
+  #gather(packet: Buffer, chunk: Buffer, at: number): number {
+    const headerAt = headerEnd(packet, this.#packetBytes);
+    if (headerAt === 0) {
+      // Its header is completed byte by byte, and judged as if the packet began here.
+      packet[this.#packetBytes] = chunk[at] as number;
+      const head = packet.subarray(0, this.#packetBytes + 1);
+      this.#packet = null;
+      this.#next(head, 0);
+      return at + 1;
+    }
+    const copied = chunk.copy(packet, this.#packetBytes, at);
+    this.#packetBytes += copied;
+    if (this.#packetBytes === packet.length) {
+      this.#packet = null;
+      this.#whole(packet, 0, headerAt, packet.length);
+    } else if (!this.#hasConnect) {
+      this.#checkProtocol(packet.subarray(headerAt, this.#packetBytes), chunk);
+    }
+    return at + copied;
+  }
+
+  #checkProtocol(body: Buffer, chunk: Buffer): void {
+    const fault = protocolFault(body);
+    if (fault !== null) this.#violate(fault, chunk);
+  }
+
+  #violate(violation: Violation, chunk: Buffer): number {
+    this.#isClosing = true;
+    if (violation.answer !== undefined) this.send(violation.answer);
+    this.handler.violation(violation);
+    return chunk.length;
+  }
+
+  /** Takes one whole packet: `bytes` from `start` to `end`, its body from `bodyAt`. */
+  #whole(bytes: Buffer, start: number, bodyAt: number, end: number): void {
+    this.lastPacketAtMs = performance.now();
+    const first = bytes[start] as number;
+    const type = first >> 4;
+    let fault: Violation | null = null;
+    switch (type) {
+      case PUBLISH:
+        fault = this.#publish(first, bytes, bodyAt, end);
+        break;
+      case PACKET_TYPES.connect:
+        fault = this.#connect(bytes.subarray(bodyAt, end));
+        if (fault === null) this.#pass(bytes.subarray(start, end));
+        break;
+      case PACKET_TYPES.subscribe:
+      case PACKET_TYPES.unsubscribe:
+        fault = filtersFault(type, bytes.subarray(bodyAt, end));
+        if (fault === null) this.#pass(bytes.subarray(start, end));
+        break;
+      case PACKET_TYPES.pubrel:
+        // QoS 2 is not taken, so this ends an exchange that began elsewhere (MQTT 3.1.1 §4.3.3).
+        this.send(Uint8Array.of(0x70, 2, bytes[bodyAt] as number, bytes[bodyAt + 1] as number));
+        break;
+      case PACKET_TYPES.puback:
+      case PACKET_TYPES.pubrec:
+      case PACKET_TYPES.pubcomp:
+        break; // The client gets nothing that it would have to acknowledge.
+      case PACKET_TYPES.disconnect:
+        this.hasDisconnected = true;
+        this.hold('closing', true);
+        this.#pass(bytes.subarray(start, end));
+        break;
+      default:
+        this.#pass(bytes.subarray(start, end));
+    }
+    if (fault !== null) this.#violate(fault, bytes);
+  }
+
+  #connect(body: Buffer): Violation | null {
+    const read = protocolFault(body) ?? readConnect(body);
+    if ('code' in read) return read;
+    this.#hasConnect = true;
+    this.hold('login', true);
+    this.handler.connect(read);
     return null;
   }
 
-  /** Looks at the protocol level of the CONNECT once enough bytes are there, then lets them pass. */
-  #checkLevel(chunk: Buffer): Violation | null {
-    if (this.#prefix === null) return null;
-    const seen = Buffer.concat([this.#prefix, chunk]);
-    const level = protocolLevel(seen);
-    if (level === null && seen.length < PREFIX_BYTES_MAX) {
-      this.#prefix = seen;
-      return null;
+  #publish(first: number, bytes: Buffer, bodyAt: number, end: number): Violation | null {
+    const qos = (first >> 1) & 3;
+    const topicAt = bodyAt + 2;
+    const topicEnd = topicAt + (topicAt > end ? 0 : bytes.readUInt16BE(bodyAt));
+    const payloadAt = topicEnd + (qos === 0 ? 0 : 2);
+    if (payloadAt > end) return malformed('PUBLISH ends before its payload');
+    const packetId = qos === 0 ? 0 : bytes.readUInt16BE(topicEnd);
+    if (qos > 0 && packetId === 0) return malformed('PUBLISH with packet id 0');
+    const payload = bytes.subarray(payloadAt, end);
+    if (qos < 2) {
+      const device = this.handler.upDevice(bytes, topicAt, topicEnd);
+      if (device !== null) {
+        this.handler.envelope(device, payload, packetId);
+        return null;
+      }
     }
-    if (level !== 3 && level !== 4) {
-      const answer = level === 5 ? CONNACK_V5_UNSUPPORTED : CONNACK_V3_UNSUPPORTED;
-      if (level !== null) this.#socket.write(answer);
-      return {
-        code: 'PROTOCOL_UNSUPPORTED',
-        detail:
-          level === null
-            ? 'CONNECT names no MQTT protocol'
-            : `protocol level ${level}; this gateway speaks MQTT 3.1.1 (level 4)`,
-      };
-    }
-    const before = this.#prefix;
-    this.#prefix = null;
-    if (before.length > 0) this.push(before);
+    const topic = bytes.subarray(topicAt, topicEnd);
+    const fault = topicBytesFault(topic);
+    if (fault !== null) return malformed(`PUBLISH topic: ${fault}`);
+    this.handler.publish({ topic: topic.toString(), qos: qos as 0 | 1 | 2, packetId, payload });
     return null;
+  }
+
+  /** Gives a packet to the broker. */
+  #pass(packet: Buffer): void {
+    if (!this.push(packet)) this.hold('broker', true);
   }
 }
 
-/** Protocol level of a CONNECT from its first bytes, or null when they do not (yet) tell. */
-function protocolLevel(bytes: Buffer): number | null {
-  let at = 1;
-  while (at < bytes.length && (bytes[at] as number) >= 0x80) at += 1;
-  at += 1;
-  if (at + 2 > bytes.length) return null;
-  const nameBytes = bytes.readUInt16BE(at);
-  const name = bytes.subarray(at + 2, at + 2 + nameBytes).toString('latin1');
-  if (name !== 'MQTT' && name !== 'MQIsdp') return null;
-  const level = bytes[at + 2 + nameBytes];
-  if (level === undefined) return null;
-  // A Mosquitto bridge (try_private) says so in the highest bit of levels 3 and 4.
-  return (level & 0x7f) === 3 || (level & 0x7f) === 4 ? level & 0x7f : level;
+/** Where the header of a packet ends of which `have` bytes are there, or 0 when it is not whole. */
+function headerEnd(packet: Buffer, have: number): number {
+  for (let at = 1; at < have; at++) {
+    if ((packet[at] as number) < 0x80) return at + 1;
+  }
+  return 0;
 }

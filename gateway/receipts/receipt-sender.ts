@@ -1,6 +1,5 @@
 import {
   type Code,
-  type Outcome,
   type ReceiptBody,
   sha256,
   statementBytesOf,
@@ -12,6 +11,16 @@ import type { Logger } from '../core/logger.js';
 import type { DeviceRecord } from '../core/ports.js';
 import type { ReceiptMaker } from '../core/receipt-maker.js';
 import type { DatStatus } from '../core/view.js';
+
+/**
+ * When a device that was told to come again should, s: a restart is over by then; a person puts a device on
+ * its relay's list.
+ */
+const RETRY_AFTER_SECONDS = { STOPPING: 10, TOPIC_FORBIDDEN: 300 } as Partial<
+  Record<Code, number>
+> & {
+  STOPPING: number;
+};
 
 export interface ReceiptSenderDeps {
   readonly logger: Logger;
@@ -52,22 +61,21 @@ export class ReceiptSender {
     this.#deps = deps;
   }
 
-  /** A receipt that says why something from this device was not taken. */
-  refusal(device: DeviceRecord, payload: Uint8Array, code: Code): Uint8Array {
-    return this.#answer(device, payload, { kind: 'refused', code });
-  }
-
-  /** A receipt that tells a device to come again with this. */
-  retry(device: DeviceRecord, payload: Uint8Array, code: Code, afterSeconds: number): Uint8Array {
-    return this.#answer(device, payload, { kind: 'retry', code, afterSeconds });
-  }
-
-  #answer(device: DeviceRecord, payload: Uint8Array, outcome: Outcome): Uint8Array {
+  /** A receipt that says why something from this device was not taken: for good, or not now. */
+  refusal(
+    device: DeviceRecord,
+    payload: Uint8Array,
+    code: Code,
+    kind: 'refused' | 'retry' = 'refused',
+  ): Uint8Array {
     const statement = statementBytesOf(payload);
     const body: ReceiptBody = {
       device: device.keyId,
       statement: statement === null ? sha256(payload) : statementHash(statement),
-      outcome,
+      outcome:
+        kind === 'refused'
+          ? { kind, code }
+          : { kind, code, afterSeconds: RETRY_AFTER_SECONDS[code] ?? RETRY_AFTER_SECONDS.STOPPING },
     };
     return this.#deps.receiptMaker.forBodies([body])[0] as Uint8Array;
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 import { generate, type Packet, parser } from 'mqtt-packet';
 import { TestDevice } from '../harness/device.js';
@@ -9,8 +10,8 @@ import type { StormAnswer, StormOrder } from './storm.js';
  * whose logins are wrong.
  */
 
-/** Right logins come from one address, wrong ones from another, which alone is to be slowed. */
-const RIGHT_ADDRESS = '127.0.0.1';
+/** Right logins come from many addresses, wrong ones from another one, which alone is to be slowed. */
+const RIGHT_ADDRESSES = Array.from({ length: 200 }, (_, k) => `127.0.1.${k + 1}`);
 const WRONG_ADDRESS = '127.0.0.2';
 
 /** A connection that ends without an answer is made anew after up to so long, as devices do. */
@@ -34,7 +35,12 @@ async function obey(order: StormOrder): Promise<void> {
     outcomes = {};
     const wrong = fleet.filter((_, k) => k % 2 === 0);
     expected = fleet.length + wrong.length;
-    for (const device of fleet) void connectRight(order.port, device);
+    for (const [k, device] of fleet.entries()) {
+      // It has started anew since the last time.
+      device.session = randomBytes(16);
+      const address = RIGHT_ADDRESSES[k % RIGHT_ADDRESSES.length] as string;
+      void connectRight(order.port, address, device);
+    }
     for (const [k, device] of wrong.entries()) void connectWrong(order.port, k, device);
   } else {
     isCut = true;
@@ -43,10 +49,10 @@ async function obey(order: StormOrder): Promise<void> {
   }
 }
 
-async function connectRight(port: number, device: TestDevice): Promise<void> {
+async function connectRight(port: number, address: string, device: TestDevice): Promise<void> {
   const login = await connectPacket(device, { keepalive: 600 });
   const hello = Buffer.from(await device.hello());
-  const outcome = await attempt(port, RIGHT_ADDRESS, login, (send) => {
+  const outcome = await attempt(port, address, login, (send) => {
     const topics = ['receipt', 'config'].map((channel) => `ws/v1/${device.topicId}/${channel}`);
     const subscriptions = topics.map((topic) => ({ topic, qos: 0 as const }));
     send({ cmd: 'subscribe', messageId: 1, subscriptions });
@@ -54,7 +60,7 @@ async function connectRight(port: number, device: TestDevice): Promise<void> {
     const message = { topic, payload: hello, retain: false, dup: false };
     send({ cmd: 'publish', qos: 1, messageId: 2, ...message });
   });
-  settle(outcome, () => connectRight(port, device));
+  settle(outcome, () => connectRight(port, address, device));
 }
 
 /** By turns a device that nobody knows, and one whose token another key has signed. */
@@ -104,7 +110,7 @@ function settle(outcome: string, again: () => Promise<void>): void {
     return;
   }
   expected -= 1;
-  tell({ kind: 'settled', outcomes: expected === 0 ? outcomes : null });
+  if (expected === 0) tell({ kind: 'settled', outcomes });
 }
 
 function tell(answer: StormAnswer): void {

@@ -13,8 +13,8 @@ export type StormOutcomes = Readonly<Record<string, number>>;
 
 export type StormAnswer =
   | { readonly kind: 'made'; readonly dids: readonly string[] }
-  /** One more client is logged in or refused; the last one tells all outcomes. */
-  | { readonly kind: 'settled'; readonly outcomes: StormOutcomes | null }
+  /** Every client is logged in or refused. */
+  | { readonly kind: 'settled'; readonly outcomes: StormOutcomes }
   | { readonly kind: 'cut' };
 
 /** A fleet in a process of its own, and half as many others with wrong logins; run `npx tsc -b` first. */
@@ -35,24 +35,12 @@ export class Storm {
     return answer.dids;
   }
 
-  /**
-   * Connects all clients at once.
-   *
-   * @param onSettled called for each client that is logged in or refused.
-   * @returns how all attempts ended, once each client has its answer.
-   */
-  async connect(port: number, onSettled: () => void): Promise<StormOutcomes> {
-    return new Promise((resolve) => {
-      const listen = (answer: StormAnswer): void => {
-        if (answer.kind !== 'settled') return;
-        onSettled();
-        if (answer.outcomes === null) return;
-        this.#process.off('message', listen);
-        resolve(answer.outcomes);
-      };
-      this.#process.on('message', listen);
-      this.#tell({ kind: 'connect', port });
-    });
+  /** Connects all clients at once. @returns how all attempts ended, once each client has its answer. */
+  async connect(port: number): Promise<StormOutcomes> {
+    this.#tell({ kind: 'connect', port });
+    const [answer] = (await once(this.#process, 'message')) as [StormAnswer];
+    if (answer.kind !== 'settled') throw new Error(`expected the outcomes, got ${answer.kind}`);
+    return answer.outcomes;
   }
 
   /** Cuts all connections without a word. */

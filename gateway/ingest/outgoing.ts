@@ -1,0 +1,71 @@
+/** First byte of PUBACK, and of a PUBLISH at QoS 0. */
+const PUBACK = 0x40;
+const PUBLISH = 0x30;
+
+/** A topic with its length before it, as it stands in a PUBLISH. */
+export function topicField(topic: string): Uint8Array {
+  const bytes = Buffer.from(topic);
+  return Buffer.concat([Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes]);
+}
+
+/** Packets for one client that leave together, in one write. */
+export class Outgoing {
+  /** Packet ids of PUBACKs, and topic and payload of PUBLISHes in turn. */
+  #parts: (number | Uint8Array)[] = [];
+  #sizeBytes = 0;
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  puback(packetId: number): void {
+    this.#parts.push(packetId);
+    this.#sizeBytes += 4;
+  }
+
+  /** A PUBLISH at QoS 0. @param topic as {@link topicField} gives it. */
+  publish(topic: Uint8Array, payload: Uint8Array): void {
+    this.#parts.push(topic, payload);
+    const remaining = topic.length + payload.length;
+    this.#sizeBytes += 1 + lengthBytes(remaining) + remaining;
+  }
+
+  /** All packets so far; begins anew. */
+  take(): Uint8Array {
+    const bytes = Buffer.allocUnsafe(this.#sizeBytes);
+    const parts = this.#parts;
+    let at = 0;
+    for (let k = 0; k < parts.length; k++) {
+      const part = parts[k] as number | Uint8Array;
+      if (typeof part === 'number') {
+        bytes[at++] = PUBACK;
+        bytes[at++] = 2;
+        bytes[at++] = part >> 8;
+        bytes[at++] = part & 0xff;
+        continue;
+      }
+      const payload = parts[++k] as Uint8Array;
+      bytes[at++] = PUBLISH;
+      let left = part.length + payload.length;
+      while (left > 127) {
+        bytes[at++] = (left & 0x7f) | 0x80;
+        left >>= 7;
+      }
+      bytes[at++] = left;
+      bytes.set(part, at);
+      at += part.length;
+      bytes.set(payload, at);
+      at += payload.length;
+    }
+    this.#parts = [];
+    this.#sizeBytes = 0;
+    return bytes;
+  }
+}
+
+/** Bytes of a remaining length (MQTT 3.1.1 §2.2.3). */
+function lengthBytes(remaining: number): number {
+  if (remaining < 128) return 1;
+  if (remaining < 16_384) return 2;
+  return remaining < 2_097_152 ? 3 : 4;
+}
