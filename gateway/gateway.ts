@@ -22,6 +22,7 @@ import type { Decision, DeviceRecord } from './core/ports.js';
 import { ReceiptMaker } from './core/receipt-maker.js';
 import type { RelayRecord } from './core/relay.js';
 import type { GatewayView } from './core/view.js';
+import { DiskKeeper } from './disk/disk-keeper.js';
 import { openForge } from './forge/open-forge.js';
 import { Broker } from './ingest/broker.js';
 import { LoginThread } from './ingest/login-thread.js';
@@ -56,6 +57,9 @@ export interface RunningGateway {
 
 /** How often batches are looked at, ms: a batch is sealed at most so long after it is due. */
 const SEAL_EVERY_MS = 1_000;
+
+/** How often the space on disk is looked at. */
+const DISK_EVERY_MS = 2_000;
 
 /** Signed settings kept, so that a fleet that comes back costs no signature each; some 400 bytes a device. */
 const CONFIGS_MAX = 20_000;
@@ -98,7 +102,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
           })),
         committed: (id) => ledger.calls.forgeCommitted(id),
         forged: async (result) => {
-          await ledger.calls.forgeForged(result);
+          await ledger.calls.forgeForged(result, clock.nowUs());
           metrics.datasets.inc({ step: 'forged' });
           const batch = await reader.calls.dataset(result.root);
           if (batch?.dat) {
@@ -146,7 +150,10 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     stops.push(() => reader.stop());
 
     // seal
-    const datasets = new DatasetThread(config.dataFolder, onFatal);
+    const datasets = new DatasetThread(
+      { dataFolder: config.dataFolder, privateKey: key.exportPrivateKey(), logId },
+      onFatal,
+    );
     stops.push(() => datasets.stop());
     const sealer = new Sealer(
       { streams: config.streams, chainId: forge.chainId, idao: forge.idao, everyMs: SEAL_EVERY_MS },
@@ -158,13 +165,30 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         write: datasets.calls.write,
         addCheckpoint: datasets.calls.addCheckpoint,
         keepLogHead: (head) => writeLogHead(headFile, head),
-        onSealed: (_batch, root, entries) => {
+        onSealed: (_batch, root) => {
           metrics.datasets.inc({ step: 'sealed' });
           forge.nudge();
-          void receipts.sealed(root, entries);
+          void receipts.sealed(root);
         },
       },
     );
+
+    // disk
+    await datasets.calls.finishRemovals(await reader.calls.removedRoots());
+    const disk = new DiskKeeper(config.disk, {
+      clock,
+      logger,
+      dataFolder: config.dataFolder,
+      use: () => reader.calls.diskUse(),
+      refuseNew: (code) => ledger.refuseNew(code),
+      removable: (limits, nowUs) => reader.calls.removable(limits, nowUs),
+      remove: async ({ batch, root }, nowUs) => {
+        await ledger.calls.markRemoved(batch, nowUs);
+        await datasets.calls.remove(root);
+      },
+    });
+    stops.push(() => disk.stop());
+    await disk.start(DISK_EVERY_MS);
 
     // receipts
     const receipts: ReceiptSender = new ReceiptSender({
@@ -172,11 +196,12 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       receiptMaker: new ReceiptMaker(key, logId),
       send: (device, receipt) => broker.sendReceipt(device, receipt),
       connected: () => broker.connectedDevices().flatMap((id) => byId.get(id) ?? []),
-      inclusion: datasets.calls.inclusion,
+      included: (root, ids, indexes) => chunksOf(datasets.calls, { root, devices: ids, indexes }),
       batch: async (id) => {
         const batch = await reader.calls.batch(id);
         if (batch === null) return null;
-        const isSealed = batch.state !== 'open' && batch.state !== 'sealing';
+        const isSealed =
+          batch.state !== 'open' && batch.state !== 'sealing' && batch.removedAtUs === null;
         return { root: batch.root, entries: batch.entries, isSealed, dat: batch.dat };
       },
     });
@@ -184,18 +209,18 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     // ingest
     let duplicates = 0;
     const decide = (decisions: readonly Decision[]): void => {
-      const outcomes = { stored: 0, duplicate: 0, refused: 0, retry: 0 };
-      let framesStored = 0;
+      const counts = { stored: 0, duplicate: 0, refused: 0, retry: 0 };
+      let storedFrames = 0;
       for (const { ticket, kind, frames } of decisions) {
         verifiers.decided(ticket);
-        outcomes[kind] += 1;
-        if (kind === 'stored') framesStored += frames;
+        counts[kind] += 1;
+        if (kind === 'stored') storedFrames += frames;
       }
-      for (const kind of ['stored', 'duplicate', 'refused', 'retry'] as const) {
-        if (outcomes[kind] > 0) metrics.envelopes.inc({ outcome: kind }, outcomes[kind]);
+      for (const [outcome, count] of Object.entries(counts)) {
+        if (count > 0) metrics.envelopes.inc({ outcome }, count);
       }
-      metrics.frames.inc(framesStored);
-      duplicates += outcomes.duplicate;
+      metrics.frames.inc(storedFrames);
+      duplicates += counts.duplicate;
       broker.decide(decisions);
     };
     const configBody = wire.Config.encode({
@@ -259,6 +284,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       datasets: datasets.calls,
       broker,
       sealer,
+      disk,
       forge,
       metrics,
       duplicates: () => duplicates,
@@ -355,4 +381,21 @@ async function stopAll(stops: readonly (() => Promise<void>)[], logger: Logger):
 
 function hostInUrl(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
+}
+
+/** The receipts of a walk through a dataset, a chunk at a time; the walk ends with whoever stops listening. */
+async function* chunksOf(
+  datasets: DatasetThread['calls'],
+  { root, devices, indexes }: { root: string; devices: string[]; indexes: number[] | null },
+) {
+  const number = await datasets.openIncluded(root, devices, indexes);
+  try {
+    for (;;) {
+      const chunk = await datasets.nextIncluded(number);
+      if (chunk === null) return;
+      yield chunk;
+    }
+  } finally {
+    await datasets.closeIncluded(number);
+  }
 }

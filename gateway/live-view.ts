@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { keyFromDid } from '@waystone/proto';
 import type { Clock } from './core/clock.js';
 import type { Config } from './core/config.js';
+import { WaystoneError } from './core/errors.js';
 import type { ForgeStage } from './core/forge-stage.js';
 import type { Metrics } from './core/metrics.js';
 import type { DeviceRecord } from './core/ports.js';
@@ -18,6 +19,7 @@ import type {
   RelayRequest,
   RelayStatus,
 } from './core/view.js';
+import type { DiskKeeper } from './disk/disk-keeper.js';
 import type { Broker } from './ingest/broker.js';
 import type { Ledger } from './ledger/ledger.js';
 import type { BatchRecord, DeviceRow, LedgerQueries } from './ledger/queries.js';
@@ -35,6 +37,7 @@ export interface LiveViewDeps {
   readonly datasets: Remote<DatasetOperations>;
   readonly broker: Broker;
   readonly sealer: Sealer;
+  readonly disk: DiskKeeper;
   readonly forge: ForgeStage;
   readonly metrics: Metrics;
   readonly duplicates: () => number;
@@ -56,6 +59,11 @@ export interface LiveViewDeps {
   readonly removeRelay: (name: string) => Promise<RelayRecord>;
   readonly backup: (folder: string) => Promise<{ folder: string; datasets: number; bytes: number }>;
 }
+
+/** Gas of a dataset on the local chain, commit to DAT, where the journal knows none yet. */
+const GAS_PER_DATASET = 225_000;
+
+const DAY_US = 86_400_000_000;
 
 /** What a running gateway answers, gathered from its stages. */
 export function liveView(deps: LiveViewDeps): GatewayView {
@@ -87,7 +95,10 @@ export function liveView(deps: LiveViewDeps): GatewayView {
   const waitsFor = (batch: BatchRecord): string => {
     switch (batch.state) {
       case 'open': {
-        const left = Math.max(0, config.batch.ageSecondsMax - ageSeconds(batch));
+        const { ageSecondsMax, quietAgeSecondsMax, entriesMin, bytesMin } = config.batch;
+        const isSmall = batch.entries < entriesMin && batch.bytes < bytesMin;
+        const ageMax = isSmall ? Math.max(ageSecondsMax, quietAgeSecondsMax) : ageSecondsMax;
+        const left = Math.max(0, ageMax - ageSeconds(batch));
         return `more entries: ${batch.entries} of ${config.batch.entriesMax}, or another ${left} s`;
       }
       case 'sealing':
@@ -119,6 +130,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     state: batch.state,
     waitsFor: waitsFor(batch),
     dat: batch.dat,
+    removedAtUs: batch.removedAtUs,
     folder: folderOf(batch.root ?? ''),
   });
 
@@ -146,19 +158,42 @@ export function liveView(deps: LiveViewDeps): GatewayView {
 
   const box = async (): Promise<GatewayStatus['box']> => {
     const disk = await statfs(config.dataFolder);
+    const use = deps.disk.status;
     const { host } = config.mqtt;
-    const stored = await reader.storedBytes();
-    const why = deps.notReady() ?? sealer.lastError ?? '';
+    const troubles = [use?.refusal ?? '', sealer.lastError ?? ''].filter((why) => why !== '');
+    const notReady = deps.notReady();
     return {
-      state: deps.notReady() !== null ? 'stopping' : sealer.lastError !== null ? 'degraded' : 'ok',
-      why,
+      state: notReady !== null ? 'stopping' : troubles.length > 0 ? 'degraded' : 'ok',
+      why: notReady ?? troubles.join('; '),
       mqtt: `${config.mqtt.tlsKeyFile === undefined ? 'mqtt' : 'mqtts'}://${host}:${broker.port}`,
       http: deps.httpAddress(),
       clockTrusted: clock.isTrusted(),
       diskFreeBytes: disk.bavail * disk.bsize,
-      dataBytes: stored.ledger + stored.batches,
+      dataBytes:
+        use === null
+          ? 0
+          : use.ledgerBytes + use.unsealedBytes + use.unforgedBytes + use.forgedBytes,
       memoryBytes: process.memoryUsage.rss(),
+      disk: use,
     };
+  };
+
+  const gasPerDay = async (): Promise<number | null> => {
+    if (forge.network === 'none') return null;
+    const [datasets, gas] = await Promise.all([
+      reader.sealedSince(clock.nowUs() - DAY_US),
+      reader.gasPerDataset(),
+    ]);
+    return Math.round(datasets * (gas ?? GAS_PER_DATASET));
+  };
+
+  /** @throws WaystoneError DATASET_REMOVED when retention removed the files of this dataset. */
+  const requireFiles = ({ root, removedAtUs }: BatchRecord): void => {
+    if (removedAtUs === null) return;
+    throw new WaystoneError(
+      'DATASET_REMOVED',
+      `the files of dataset ${root} were removed by retention on ${new Date(removedAtUs / 1000).toISOString()}; its log record and DAT remain`,
+    );
   };
 
   const view: GatewayView = {
@@ -190,6 +225,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
           note: [forge.note, status.why].filter((part) => part !== '').join('; '),
           contracts: forge.contracts,
           rpcUrl: forge.rpcUrl,
+          gasPerDay: await gasPerDay(),
         },
         connections: broker.connections,
         totals: {
@@ -221,9 +257,15 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     dataset: async (root) => {
       const batch = await reader.dataset(root);
       if (batch === null) return null;
-      return { ...toDatasetStatus(batch), manifest: await deps.datasets.manifest(root) };
+      const manifest = batch.removedAtUs === null ? await deps.datasets.manifest(root) : null;
+      return { ...toDatasetStatus(batch), manifest };
     },
-    datasetFolder: async (root) => ((await reader.dataset(root)) === null ? null : folderOf(root)),
+    datasetFolder: async (root) => {
+      const batch = await reader.dataset(root);
+      if (batch === null) return null;
+      requireFiles(batch);
+      return folderOf(root);
+    },
 
     proof: async (did, session, stream, sequence) => {
       const place = await reader.locate(did, session, stream, sequence);
@@ -233,6 +275,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
       if (place.root === null || batch.state === 'open' || batch.state === 'sealing') {
         return { state: 'waiting', batch: batch.id, waitsFor: waitsFor(batch) };
       }
+      requireFiles(batch);
       const proof = await deps.datasets.prove(place.root, {
         device: did,
         session,
@@ -263,6 +306,13 @@ export function liveView(deps: LiveViewDeps): GatewayView {
       const { batches } = await reader.totals();
       for (const [state, count] of Object.entries(batches)) {
         deps.metrics.batches.set({ state }, count);
+      }
+      const { status } = deps.disk;
+      if (status !== null) {
+        deps.metrics.diskFree.set(status.freeBytes);
+        deps.metrics.diskRefusing.set(status.refusal === '' ? 0 : 1);
+        if (status.hoursLeft === null) deps.metrics.outageHours.remove();
+        else deps.metrics.outageHours.set(status.hoursLeft);
       }
       deps.metrics.connections.set(broker.connections);
       deps.metrics.waiting.set(broker.waiting);

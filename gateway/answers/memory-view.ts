@@ -206,6 +206,17 @@ export function exampleStatus(): GatewayStatus {
       diskFreeBytes: 52_000_000_000,
       dataBytes: 1_250_000,
       memoryBytes: 96_000_000,
+      disk: {
+        freeBytes: 52_000_000_000,
+        totalBytes: 64_000_000_000,
+        unsealedBytes: 410_000,
+        unforgedBytes: 420_000,
+        forgedBytes: 420_000,
+        ledgerBytes: 98_304,
+        bytesPerSecond: 2_400,
+        hoursLeft: 5_900,
+        refusal: '',
+      },
     },
     uplink: { state: 'ok', why: '' },
     chain: {
@@ -216,6 +227,7 @@ export function exampleStatus(): GatewayStatus {
       note: 'a chain of this gateway alone: nothing is anchored publicly',
       contracts: { DatasetForge: '0x00000000000000000000000000000000000000bb' },
       rpcUrl: 'http://127.0.0.1:8545',
+      gasPerDay: 1_350_000,
     },
     connections: 1,
     totals: {
@@ -273,6 +285,7 @@ export function exampleDataset(changes: Partial<DatasetStatus> = {}): DatasetSta
       contract: '0x00000000000000000000000000000000000000cc',
       transaction: `0x${'ee'.repeat(32)}`,
     },
+    removedAtUs: null,
     folder: '/nowhere',
     ...changes,
   };

@@ -242,6 +242,17 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
       entriesMax: number('batch.entriesMax'),
       bytesMax: number('batch.bytesMax'),
       ageSecondsMax: number('batch.ageSecondsMax'),
+      entriesMin: number('batch.entriesMin'),
+      bytesMin: number('batch.bytesMin'),
+      quietAgeSecondsMax: number('batch.quietAgeSecondsMax'),
+    },
+    disk: {
+      reservedBytes: number('disk.reservedBytes'),
+      unsealedBytesMax: number('disk.unsealedBytesMax'),
+      unforgedBytesMax: number('disk.unforgedBytesMax'),
+      unforgedHoursMax: number('disk.unforgedHoursMax'),
+      forgedBytesMax: number('disk.forgedBytesMax'),
+      forgedDaysKept: number('disk.forgedDaysKept'),
     },
     chain: { network: text('chain.network') as Config['chain']['network'] },
     dat: {

@@ -133,6 +133,42 @@ export const CONFIG_SCHEMA = {
       ageSecondsMax: integer(1, 2_592_000)
         .default(600)
         .describe('Seconds after its first entry when a batch is sealed.'),
+      entriesMin: integer(1, 1_048_576)
+        .default(64)
+        .describe('A batch of fewer entries, and of less than bytesMin, waits longer.'),
+      bytesMin: integer(1, 1024 * MIB)
+        .default(MIB)
+        .describe('A batch of fewer bytes of frames, and of fewer than entriesMin, waits longer.'),
+      quietAgeSecondsMax: integer(1, 2_592_000)
+        .default(21_600)
+        .describe(
+          'Seconds after which such a small batch is sealed too: each dataset costs a token on chain.',
+        ),
+    },
+  },
+  disk: {
+    about: 'How much space data may take. Sizes in bytes; 0 is no limit.',
+    keys: {
+      reservedBytes: integer(0, 2 ** 50)
+        .default(256 * MIB)
+        .describe(
+          'Free space that new data leaves alone, so that sealing and forging can always finish.',
+        ),
+      unsealedBytesMax: integer(0, 2 ** 50)
+        .default(4096 * MIB)
+        .describe('Data that may wait to be sealed; beyond it devices are told to come again.'),
+      unforgedBytesMax: integer(0, 2 ** 50)
+        .default(0)
+        .describe('Data without a DAT, sealed or not; beyond it devices are told to come again.'),
+      unforgedHoursMax: integer(0, 87_600)
+        .default(0)
+        .describe('Hours that data may wait for its DAT before devices are told to come again.'),
+      forgedBytesMax: integer(0, 2 ** 50)
+        .default(0)
+        .describe('Files of datasets with a DAT; beyond it those of the oldest are removed.'),
+      forgedDaysKept: integer(0, 36_500)
+        .default(0)
+        .describe('Days after its DAT when the files of a dataset are removed; 0 keeps them.'),
     },
   },
   chain: {

@@ -56,6 +56,19 @@ export interface Config {
     readonly bytesMax: number;
     /** Seconds after its first entry when a batch is sealed. */
     readonly ageSecondsMax: number;
+    /** A batch with fewer entries and fewer bytes than these is sealed after `quietAgeSecondsMax` only. */
+    readonly entriesMin: number;
+    readonly bytesMin: number;
+    readonly quietAgeSecondsMax: number;
+  };
+  /** Limits on the space that data takes, in bytes; 0 is none. */
+  readonly disk: {
+    readonly reservedBytes: number;
+    readonly unsealedBytesMax: number;
+    readonly unforgedBytesMax: number;
+    readonly unforgedHoursMax: number;
+    readonly forgedBytesMax: number;
+    readonly forgedDaysKept: number;
   };
   readonly chain: {
     /** `local`: a chain of the gateway's own, nothing is anchored publicly; `none`: seal but do not forge. */

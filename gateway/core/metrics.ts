@@ -35,6 +35,21 @@ export function makeMetrics() {
       help: 'MQTT connections now.',
       registers,
     }),
+    diskFree: new Gauge({
+      name: 'waystone_disk_free_bytes',
+      help: 'Free space of the file system with the data.',
+      registers,
+    }),
+    diskRefusing: new Gauge({
+      name: 'waystone_disk_refusing',
+      help: '1 while new data is told to wait for lack of room.',
+      registers,
+    }),
+    outageHours: new Gauge({
+      name: 'waystone_outage_hours_left',
+      help: 'Hours of data at the present rate that still fit while nothing is forged.',
+      registers,
+    }),
     waiting: new Gauge({
       name: 'waystone_envelopes_waiting',
       help: 'Envelopes that wait for their answer.',

@@ -12,7 +12,8 @@ export interface GatewayView {
   batch(id: number): Promise<BatchStatus | null>;
   /** Sealed datasets, newest first. */
   datasets(limit: number): Promise<DatasetStatus[]>;
-  dataset(root: string): Promise<(DatasetStatus & { manifest: Manifest }) | null>;
+  /** Its manifest is null when retention removed its files. */
+  dataset(root: string): Promise<(DatasetStatus & { manifest: Manifest | null }) | null>;
   /** Folder of a sealed dataset, or null. */
   datasetFolder(root: string): Promise<string | null>;
   /** Where a frame is: its batch, and the proof once its batch is sealed. */
@@ -61,6 +62,8 @@ export interface GatewayStatus {
     readonly diskFreeBytes: number;
     readonly dataBytes: number;
     readonly memoryBytes: number;
+    /** null before the disk was looked at. */
+    readonly disk: DiskStatus | null;
   };
   /** The way to the chain's node. */
   readonly uplink: { readonly state: 'ok' | 'down' | 'off'; readonly why: string };
@@ -72,6 +75,8 @@ export interface GatewayStatus {
     /** One line: what this chain is worth, and what forging waits for. */
     readonly note: string;
     readonly contracts: Readonly<Record<string, string>>;
+    /** About how much gas forging takes a day, from the datasets of the last day; null without a chain. */
+    readonly gasPerDay: number | null;
     /** RPC address of the chain's node as the gateway reaches it, or "". */
     readonly rpcUrl: string;
   };
@@ -86,6 +91,25 @@ export interface GatewayStatus {
     readonly forged: number;
   };
   readonly batches: Readonly<Record<BatchState, number>>;
+}
+
+/** The space that data takes, and how long it lasts. Sizes in bytes. */
+export interface DiskStatus {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** Batch files. */
+  readonly unsealedBytes: number;
+  /** Folders of sealed datasets without a DAT. */
+  readonly unforgedBytes: number;
+  /** Folders of forged datasets. */
+  readonly forgedBytes: number;
+  readonly ledgerBytes: number;
+  /** Data stored a second, over the last minutes. */
+  readonly bytesPerSecond: number;
+  /** Hours of data at that rate that still fit while nothing is forged; null while no data comes. */
+  readonly hoursLeft: number | null;
+  /** Why new data is told to wait, or "". */
+  readonly refusal: string;
 }
 
 export interface DeviceStatus {
@@ -171,6 +195,8 @@ export interface DatasetStatus {
   readonly state: BatchState;
   readonly waitsFor: string;
   readonly dat: DatStatus | null;
+  /** When retention removed its files, µs UTC, or null. */
+  readonly removedAtUs: number | null;
   readonly folder: string;
 }
 

@@ -14,6 +14,10 @@ export interface BatchLimits {
   readonly entriesMax: number;
   readonly bytesMax: number;
   readonly ageSecondsMax: number;
+  /** A batch of fewer entries and bytes is not worth a dataset at that age; it may grow older. */
+  readonly entriesMin: number;
+  readonly bytesMin: number;
+  readonly quietAgeSecondsMax: number;
 }
 
 /** An open batch; the committer keeps it in memory while it grows. */
@@ -169,7 +173,7 @@ export class BatchTable {
         ? 'the operator asked'
         : this.#isFull(batch)
           ? 'it is full'
-          : age >= this.#limits.ageSecondsMax
+          : age >= this.#ageMax(batch)
             ? 'it is old enough'
             : null;
       if (why === null) continue;
@@ -269,6 +273,18 @@ export class BatchTable {
     this.#files.remove(id);
   }
 
+  /** Retention removes the files of a forged dataset; its record, root and token stay. */
+  markRemoved(id: number, nowUs: number): void {
+    const { changes } = this.#db
+      .prepare(
+        `UPDATE batches SET removed_at_us = COALESCE(removed_at_us, ?) WHERE id = ? AND state = 'forged'`,
+      )
+      .run(nowUs, id);
+    if (changes === 0) {
+      throw new WaystoneError('LEDGER_BROKEN', `batch ${id} is not forged, so its files stay`);
+    }
+  }
+
   /** Size and root of the log now, or null while it is empty. */
   logSize(): number {
     const row = this.#db
@@ -297,6 +313,12 @@ export class BatchTable {
       .prepare('SELECT device FROM batch_devices WHERE batch = ?')
       .pluck()
       .all(batch) as number[];
+  }
+
+  #ageMax(batch: OpenBatch): number {
+    const { ageSecondsMax, entriesMin, bytesMin, quietAgeSecondsMax } = this.#limits;
+    const isQuiet = batch.entries < entriesMin && batch.bytes < bytesMin;
+    return isQuiet ? Math.max(ageSecondsMax, quietAgeSecondsMax) : ageSecondsMax;
   }
 
   #isFull(batch: OpenBatch): boolean {

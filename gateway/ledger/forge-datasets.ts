@@ -11,8 +11,12 @@ export function forgeDatasetOperations(db: Database.Database) {
        WHERE batch_devices.batch = ? ORDER BY devices.id`,
     )
     .pluck();
-  const setState = db.prepare(
-    'UPDATE batches SET state = ?, token = COALESCE(?, token) WHERE log_id = ? AND log_index = ?',
+  const setCommitted = db.prepare(
+    "UPDATE batches SET state = 'committed' WHERE log_id = ? AND log_index = ?",
+  );
+  const setForged = db.prepare(
+    `UPDATE batches SET state = 'forged', token = ?, forged_at_us = COALESCE(forged_at_us, ?)
+     WHERE log_id = ? AND log_index = ?`,
   );
   return {
     /** Sealed batches without a token, in log order. */
@@ -51,9 +55,9 @@ export function forgeDatasetOperations(db: Database.Database) {
       }));
     },
     forgeCommitted: (id: ForgeDatasetId): void => {
-      setState.run('committed', null, fromHex(id.logId), id.index);
+      setCommitted.run(fromHex(id.logId), id.index);
     },
-    forgeForged: (result: ForgeResult): void => {
+    forgeForged: (result: ForgeResult, nowUs: number): void => {
       const dat: DatStatus = {
         tokenId: result.tokenId,
         classId: result.classId,
@@ -62,7 +66,7 @@ export function forgeDatasetOperations(db: Database.Database) {
         contract: result.dat,
         transaction: result.transaction ?? '',
       };
-      setState.run('forged', JSON.stringify(dat), fromHex(result.logId), result.index);
+      setForged.run(JSON.stringify(dat), nowUs, fromHex(result.logId), result.index);
     },
   };
 }

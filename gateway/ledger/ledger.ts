@@ -1,4 +1,5 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
+import type { Code } from '@waystone/proto';
 import { WaystoneError } from '../core/errors.js';
 import { type PackedDecisions, unpackDecisions } from '../core/packed.js';
 import type { Decision } from '../core/ports.js';
@@ -17,11 +18,15 @@ export interface LedgerWorkerData {
   readonly verifiers: readonly MessagePort[];
 }
 
+/** Why new data is told to come again later. */
+export type RetryCode = Extract<Code, 'DISK_FULL' | 'OVERLOADED'>;
+
 /** Calls that the thread answers outside any commit group. */
 type Control = {
   stop(): void;
   backup(file: string): void;
   releaseFiles(): void;
+  refuseNew(code: RetryCode | null): void;
 };
 
 /** What the thread says by itself; answers to calls apart. */
@@ -90,6 +95,11 @@ export class Ledger {
     } finally {
       await this.#control.releaseFiles();
     }
+  }
+
+  /** From now on new data is told to come again later, with this code; null takes it again. */
+  refuseNew(code: RetryCode | null): Promise<void> {
+    return this.#control.refuseNew(code);
   }
 
   /** Commits what waits, closes the database and frees the data folder. */

@@ -101,6 +101,7 @@ export function ledgerOperations(deps: {
     appendLog: (batch: number, sealed: SealedDataset): LogHead => batches.appendLog(batch, sealed),
     logHead: (batch: number): LogHead => batches.logHead(batch),
     markSealed: (batch: number): void => batches.markSealed(batch),
+    markRemoved: (batch: number, nowUs: number): void => batches.markRemoved(batch, nowUs),
     /** Key ids are what entries name; whoever reads a dataset needs their keys. */
     dids: (): Record<string, string> =>
       Object.fromEntries(devices.all().map((device) => [toHex(device.keyId), device.did])),

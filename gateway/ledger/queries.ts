@@ -1,7 +1,7 @@
 import { fromHex, toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
-import { type BatchFileExtent, batchFileBytes } from '../core/batch-file.js';
 import type { BatchState, DatStatus, DeviceStatus, RefusalRow } from '../core/view.js';
+import { diskQueries } from './disk-queries.js';
 
 /** Gaps shown per device. */
 const GAPS_MAX = 20;
@@ -25,6 +25,8 @@ export interface BatchRecord {
   readonly root: string | null;
   readonly manifestHash: string | null;
   readonly dat: DatStatus | null;
+  /** When retention removed its files, µs. */
+  readonly removedAtUs: number | null;
 }
 
 /** Where a frame is. */
@@ -52,6 +54,7 @@ interface BatchTableRow {
   root: Buffer | null;
   manifest_hash: Buffer | null;
   token: string | null;
+  removed_at_us: number | null;
 }
 
 /** A device as the ledger knows it. */
@@ -96,6 +99,7 @@ export function ledgerQueries(db: Database.Database) {
     root: row.root === null ? null : toHex(row.root),
     manifestHash: row.manifest_hash === null ? null : toHex(row.manifest_hash),
     dat: row.token === null ? null : (JSON.parse(row.token) as DatStatus),
+    removedAtUs: row.removed_at_us,
   });
 
   const toDevice = (value: unknown): DeviceRow => {
@@ -221,19 +225,7 @@ export function ledgerQueries(db: Database.Database) {
       return { ...counts, batches };
     },
 
-    /** Bytes of the database, and of the batch files of unsealed batches. */
-    storedBytes: (): { ledger: number; batches: number } => {
-      const pages = db.pragma('page_count', { simple: true }) as number;
-      const unsealed = db
-        .prepare(
-          `SELECT entries, bytes FROM batches WHERE state IN ('open', 'due', 'frozen', 'logged')`,
-        )
-        .all() as BatchFileExtent[];
-      return {
-        ledger: pages * (db.pragma('page_size', { simple: true }) as number),
-        batches: unsealed.reduce((sum, extent) => sum + batchFileBytes(extent), 0),
-      };
-    },
+    ...diskQueries(db),
   };
 }
 

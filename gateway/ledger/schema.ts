@@ -112,6 +112,10 @@ ${FORGE_JOURNAL_DDL}`,
   `
 -- Entries and frames went to batch files.
 DROP TABLE envelopes;
+
+-- For retention: when a dataset got its token, and when its files were removed.
+ALTER TABLE batches ADD COLUMN forged_at_us INTEGER;
+ALTER TABLE batches ADD COLUMN removed_at_us INTEGER;
 ${RELAYS_DDL}`,
 ];
 

@@ -404,6 +404,22 @@ describe('batches', () => {
     expect(ledger.calls.closeDue(NOW_US, true)).toEqual([]);
   });
 
+  it('may grow older while they are small in entries and bytes', () => {
+    const ledger = openWithDevice({
+      ageSecondsMax: 10,
+      entriesMin: 3,
+      bytesMin: 2000,
+      quietAgeSecondsMax: 100,
+    });
+    const due = (seconds: number) => ledger.calls.closeDue(NOW_US + seconds * 1e6, false);
+    ledger.commit([item(0), item(1)]);
+    expect([due(10), due(99), due(100)]).toEqual([[], [], [1]]);
+    ledger.commit([item(2), item(3), item(4)]);
+    expect(due(10)).toEqual([2]);
+    ledger.commit([item(5, 100)]);
+    expect(due(10)).toEqual([3]);
+  });
+
   it('keep Ed25519 entries apart', () => {
     const ledger = openWithDevice();
     ledger.calls.enrol(didFromKey(ED25519.publicKey), '', NOW_US);

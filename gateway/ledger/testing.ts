@@ -85,7 +85,15 @@ export class TestLedger {
     this.logId = loadIdentity(this.db, { gateway: GATEWAY, logHeadFile }).logId;
     this.devices = new DeviceTable(this.db);
     this.batches = new BatchTable(this.db, {
-      limits: { entriesMax: 1000, bytesMax: 2 ** 30, ageSecondsMax: 600, ...limits },
+      limits: {
+        entriesMax: 1000,
+        bytesMax: 2 ** 30,
+        ageSecondsMax: 600,
+        entriesMin: 1,
+        bytesMin: 1,
+        quietAgeSecondsMax: 3600,
+        ...limits,
+      },
       gatewayId: GATEWAY.id,
       logId: this.logId,
       files: this.files,

@@ -18,7 +18,7 @@ import { Committer } from './committer.js';
 import { Counters } from './counters.js';
 import { DeviceTable } from './devices.js';
 import { loadIdentity } from './identity.js';
-import type { LedgerWorkerData } from './ledger.js';
+import type { LedgerWorkerData, RetryCode } from './ledger.js';
 import { lockDataFolder } from './lock.js';
 import { ledgerOperations } from './operations.js';
 import { prepareLedger } from './schema.js';
@@ -26,8 +26,8 @@ import { prepareLedger } from './schema.js';
 /** Counters are written at most this often. */
 const COUNTERS_EVERY_MS = 5_000;
 
-/** Seconds after which a device may try again when the disk is full. */
-const DISK_FULL_RETRY_SECONDS = 30;
+/** Seconds after which a device may try again when there is no room. */
+const RETRY_SECONDS = 30;
 
 /**
  * The ledger's thread: the only writing connection. It takes verified envelopes straight from the verifiers
@@ -64,6 +64,8 @@ function main(): void {
 
   let verified: VerifiedBatch[] = [];
   let calls: Call[] = [];
+  /** Set while there is no room for new data. */
+  let refusal: RetryCode | null = null;
   let isScheduled = false;
   let countersWrittenAtMs = Date.now();
 
@@ -79,6 +81,11 @@ function main(): void {
       for (let next = receiveMessageOnPort(verifier); next; next = receiveMessageOnPort(verifier)) {
         verified.push(unpackBatch(next.message as PackedBatch));
       }
+    }
+    if (refusal !== null && verified.length > 0) {
+      const code = refusal;
+      answer(verified.flatMap((batch) => refuseForNow(batch, code)));
+      verified = [];
     }
     const group = verified;
     const asked = calls;
@@ -110,7 +117,7 @@ function main(): void {
       devices.reload();
       counters.reload();
       committer.reload();
-      answer(group.flatMap(refuseForNow));
+      answer(group.flatMap((batch) => refuseForNow(batch, 'DISK_FULL')));
       for (const call of asked) {
         const message = 'the disk is full; free space and try again';
         port.postMessage({ answer: call.call, error: { code: 'DISK_FULL', message } });
@@ -136,14 +143,14 @@ function main(): void {
     }
   };
 
-  const refuseForNow = (batch: VerifiedBatch): Decision[] =>
+  const refuseForNow = (batch: VerifiedBatch, code: RetryCode): Decision[] =>
     batch.items.map((item) => {
       const payload = new Uint8Array(batch.buffer, item.offset, item.length);
       const statement = statementBytesOf(payload);
       const body: ReceiptBody = {
         device: devices.get(item.device)?.keyId ?? new Uint8Array(32),
         statement: statement === null ? sha256(payload) : statementHash(statement),
-        outcome: { kind: 'retry', code: 'DISK_FULL', afterSeconds: DISK_FULL_RETRY_SECONDS },
+        outcome: { kind: 'retry', code, afterSeconds: RETRY_SECONDS },
       };
       const [receipt] = receiptMaker.forBodies([body]);
       return {
@@ -153,7 +160,7 @@ function main(): void {
         frames: 0,
         receipt: receipt as Uint8Array,
         refusal: null,
-        retryCode: 'DISK_FULL',
+        retryCode: code,
       };
     });
 
@@ -174,6 +181,11 @@ function main(): void {
         (error: Error) =>
           port.postMessage({ answer: message.call, error: { message: error.message } }),
       );
+      return;
+    }
+    if (message.name === 'refuseNew') {
+      [refusal] = message.args as [RetryCode | null];
+      port.postMessage({ answer: message.call, value: null });
       return;
     }
     if (message.name === 'releaseFiles') {

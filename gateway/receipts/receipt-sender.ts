@@ -4,15 +4,13 @@ import {
   sha256,
   statementBytesOf,
   statementHash,
+  toHex,
 } from '@waystone/proto';
 import { messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { DeviceRecord } from '../core/ports.js';
 import type { ReceiptMaker } from '../core/receipt-maker.js';
 import type { DatStatus } from '../core/view.js';
-
-/** Receipts of one signature tree; bounds the work between two turns of the event loop. */
-const RECEIPTS_PER_TREE = 256;
 
 /**
  * When a device that was told to come again should, s: a restart is over by then; a person puts a device on
@@ -24,25 +22,25 @@ const RETRY_AFTER_SECONDS = { STOPPING: 10, TOPIC_FORBIDDEN: 300 } as Partial<
   STOPPING: number;
 };
 
-interface Inclusion {
-  readonly statement: Uint8Array;
-  readonly entryLeaf: Uint8Array;
-  readonly index: number;
-  readonly path: readonly Uint8Array[];
-}
-
 export interface ReceiptSenderDeps {
   readonly logger: Logger;
   readonly receiptMaker: ReceiptMaker;
   /** Sends to a connected device. @returns whether it was sent. */
   readonly send: (device: number, receipt: Uint8Array) => boolean;
   readonly connected: () => readonly DeviceRecord[];
-  /** Entries of a device (key id in hex) in a sealed dataset; all, or those at `indexes`. */
-  readonly inclusion: (
+  /**
+   * The `included` receipts of devices (key ids in hex) in a sealed dataset, a chunk at a time; of all their
+   * entries, or of those at `indexes`. `places` are those of the devices in the list.
+   */
+  readonly included: (
     root: string,
-    device: string,
-    indexes: readonly number[] | null,
-  ) => Promise<readonly Inclusion[]>;
+    devices: string[],
+    indexes: number[] | null,
+  ) => AsyncIterable<{
+    readonly places: readonly number[];
+    readonly lengths: readonly number[];
+    readonly receipts: Uint8Array;
+  }>;
   /** State of a batch as far as receipts tell it. */
   readonly batch: (id: number) => Promise<{
     root: string | null;
@@ -83,10 +81,8 @@ export class ReceiptSender {
   }
 
   /** Tells the connected devices of a sealed dataset where their entries are. */
-  async sealed(root: string, entries: number): Promise<void> {
-    for (const device of this.#deps.connected()) {
-      await this.#quietly(() => this.#sendIncluded(device, root, entries, null));
-    }
+  async sealed(root: string): Promise<void> {
+    await this.#quietly(() => this.#sendIncluded(this.#deps.connected(), root, null));
   }
 
   /** Tells the connected devices of a dataset its token. */
@@ -110,42 +106,25 @@ export class ReceiptSender {
       await this.#quietly(async () => {
         const batch = await this.#deps.batch(id);
         if (batch?.isSealed !== true || batch.root === null) return;
-        await this.#sendIncluded(device, batch.root, batch.entries, indexes);
+        await this.#sendIncluded([device], batch.root, indexes);
         if (batch.dat !== null) this.#sendFinal(device, batch.root, batch.dat);
       });
     }
   }
 
+  /** A chunk a turn of the event loop, so that PUBACKs go out in between. */
   async #sendIncluded(
-    device: DeviceRecord,
+    devices: readonly DeviceRecord[],
     root: string,
-    count: number,
-    indexes: readonly number[] | null,
+    indexes: number[] | null,
   ): Promise<void> {
-    const keyId = Buffer.from(device.keyId).toString('hex');
-    const rows = await this.#deps.inclusion(root, keyId, indexes);
-    const rootBytes = Buffer.from(root, 'hex');
-    for (let at = 0; at < rows.length; at += RECEIPTS_PER_TREE) {
-      const part = rows.slice(at, at + RECEIPTS_PER_TREE);
-      const bodies = part.map(
-        (row): ReceiptBody => ({
-          device: device.keyId,
-          statement: row.statement,
-          outcome: {
-            kind: 'included',
-            entryLeaf: row.entryLeaf,
-            root: rootBytes,
-            index: row.index,
-            count,
-          },
-        }),
-      );
-      const receipts = this.#deps.receiptMaker.forBodies(
-        bodies,
-        part.map((row) => row.path),
-      );
-      for (const receipt of receipts) {
-        if (!this.#deps.send(device.id, receipt)) return;
+    const ids = devices.map(({ keyId }) => toHex(keyId));
+    for await (const { places, lengths, receipts } of this.#deps.included(root, ids, indexes)) {
+      let at = 0;
+      for (const [k, place] of places.entries()) {
+        const end = at + (lengths[k] as number);
+        this.#deps.send((devices[place] as DeviceRecord).id, receipts.subarray(at, end));
+        at = end;
       }
     }
   }

@@ -1,9 +1,12 @@
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { leafHash, readStatement, statementHash, toHex } from '@waystone/proto';
 import { batchFile, readBatchFile } from '../core/batch-file.js';
 import { crashPoint } from '../core/crash-point.js';
+import { syncFolder } from '../core/durable.js';
+import { GatewayKey } from '../core/gateway-key.js';
 import type { SealedDataset, SealingBatch } from '../core/ports.js';
+import { ReceiptMaker } from '../core/receipt-maker.js';
 import { serveCalls } from '../core/rpc.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 import {
@@ -13,16 +16,16 @@ import {
   publishDatasetFolder,
 } from '../dataset/folder-writer.js';
 import { makeProof, proofToJson } from '../dataset/proof.js';
+import type { DatasetThreadData } from './dataset-thread.js';
+import { type IncludedChunk, includedReceipts } from './included-receipts.js';
 
-/** One entry of a device in a dataset, with its proof. */
-export interface InclusionRow {
-  readonly statement: Uint8Array;
-  readonly entryLeaf: Uint8Array;
-  readonly index: number;
-  readonly path: Uint8Array[];
-}
+const { dataFolder, privateKey, logId } = workerData as DatasetThreadData;
+const receiptMaker = new ReceiptMaker(new GatewayKey(privateKey), logId);
+/** A dataset folder on its way out. */
+const REMOVED_PREFIX = '.removed-';
 
-const { dataFolder } = workerData as { dataFolder: string };
+const included = new Map<number, AsyncGenerator<IncludedChunk>>();
+let lastIncluded = 0;
 const datasetsFolder = join(dataFolder, 'datasets');
 
 /** The dataset thread: all work on dataset folders that takes time. */
@@ -51,33 +54,56 @@ const operations = {
   addCheckpoint: (root: string, bytes: Uint8Array): Promise<void> =>
     addCheckpoint(join(datasetsFolder, root), bytes),
 
-  /** Where the entries of a device are in a dataset; of all its entries, or of those at `indexes`. */
-  inclusion: async (
+  /**
+   * Begins to make the `included` receipts of a dataset for devices (key ids in hex); of all their entries, or of
+   * those at `indexes`. @returns its number, for {@link nextIncluded}.
+   */
+  openIncluded: (
     root: string,
-    device: string,
+    devices: readonly string[],
     indexes: readonly number[] | null,
-  ): Promise<InclusionRow[]> => {
-    const dataset = await DatasetReader.open(join(datasetsFolder, root));
+  ): number => {
+    const number = ++lastIncluded;
+    const walk = includedReceipts(join(datasetsFolder, root), receiptMaker, devices, indexes);
+    included.set(number, walk);
+    return number;
+  },
+
+  /** The next receipts, or null after the last ones. */
+  nextIncluded: async (number: number): Promise<IncludedChunk | null> => {
+    const next = await included.get(number)?.next();
+    if (next?.done === false) return next.value;
+    included.delete(number);
+    return null;
+  },
+
+  /** Ends a walk that nobody listens to any more. */
+  closeIncluded: async (number: number): Promise<void> => {
+    await included.get(number)?.return(undefined);
+    included.delete(number);
+  },
+
+  /** Removes the files of a dataset, in one step for whoever looks; done again, it is harmless. */
+  remove: async (root: string): Promise<void> => {
+    const aside = join(datasetsFolder, `${REMOVED_PREFIX}${root}`);
     try {
-      const wanted = indexes === null ? null : new Set(indexes);
-      const tree = await dataset.tree();
-      const rows: InclusionRow[] = [];
-      for await (const [index, entry] of dataset.entries()) {
-        if (wanted !== null && !wanted.has(index)) continue;
-        const statementBytes = entry.slice(0, 200);
-        const { statement } = readStatement(statementBytes);
-        if (statement === undefined || toHex(statement.device) !== device) continue;
-        rows.push({
-          statement: statementHash(statementBytes),
-          entryLeaf: leafHash(entry),
-          index,
-          path: tree.inclusionProof(index),
-        });
-      }
-      return rows;
-    } finally {
-      await dataset.close();
+      await rename(join(datasetsFolder, root), aside);
+      await syncFolder(datasetsFolder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
+    await rm(aside, { recursive: true, force: true });
+  },
+
+  /** Finishes what a stop interrupted: `roots` are those of all datasets whose files are to be gone. */
+  finishRemovals: async (roots: readonly string[]): Promise<void> => {
+    const names = new Set(await readdir(datasetsFolder));
+    for (const name of names) {
+      if (name.startsWith(REMOVED_PREFIX)) {
+        await rm(join(datasetsFolder, name), { recursive: true, force: true });
+      }
+    }
+    for (const root of roots) if (names.has(root)) await operations.remove(root);
   },
 
   manifest: async (root: string) => {

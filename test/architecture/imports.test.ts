@@ -14,7 +14,17 @@ const WORKSPACES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Folders of the gateway that are stages: they meet only through `core/`. */
-const STAGES = ['ingest', 'verify', 'ledger', 'seal', 'forge', 'receipts', 'answers', 'config'];
+const STAGES = [
+  'ingest',
+  'verify',
+  'ledger',
+  'seal',
+  'forge',
+  'receipts',
+  'answers',
+  'config',
+  'disk',
+];
 
 /** Domain code that any stage may use, and what it may use itself. */
 const SHARED: Readonly<Record<string, readonly string[]>> = {

@@ -107,6 +107,12 @@ function setFreshness(text, isBad) {
   place.className = isBad ? 'bad' : '';
 }
 
+/** How long the disk can take data while nothing is forged. */
+function outageText(disk) {
+  if (disk.hoursLeft === null) return 'no data comes';
+  return `room for ${span(disk.hoursLeft * 3600)} of data at ${size(disk.bytesPerSecond)}/s`;
+}
+
 function showStatus(status) {
   setText(
     '#identity',
@@ -124,6 +130,7 @@ function showStatus(status) {
     ['MQTT', `${box.mqtt}, ${count(status.connections)} connected`],
     ['HTTP', box.http],
     ['Disk', `${size(box.diskFreeBytes)} free, ${size(box.dataBytes)} used by data`],
+    ...(box.disk === null ? [] : [['Outage', outageText(box.disk)]]),
     ['Memory', size(box.memoryBytes)],
     ['Clock', box.clockTrusted ? 'trusted' : 'not trusted: times of this gateway are flagged'],
   ]);
@@ -138,6 +145,7 @@ function showStatus(status) {
     ['Chain id', String(chain.chainId)],
     ['Block', chain.headBlock === null ? 'unknown' : count(chain.headBlock)],
     ['iDAO', chain.idao || 'none'],
+    ...(chain.gasPerDay === null ? [] : [['Gas a day', `about ${count(chain.gasPerDay)}`]]),
     ...Object.entries(chain.contracts),
   ]);
 

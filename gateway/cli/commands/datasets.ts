@@ -35,7 +35,7 @@ export const addDatasets: AddCommand = (program, act) => {
   act(show, async (call, given = '') => {
     const api = await call.api();
     const root = await completeRoot(api, given.toLowerCase());
-    const dataset = await api.get<DatasetStatus & { manifest: Manifest }>(
+    const dataset = await api.get<DatasetStatus & { manifest: Manifest | null }>(
       `/v1/datasets/${encodeURIComponent(root)}`,
     );
     call.print(dataset, () => describeDataset(dataset));
@@ -73,24 +73,35 @@ function datasetTable(datasets: readonly DatasetStatus[], nowUs: number): string
   );
 }
 
-function describeDataset(dataset: DatasetStatus & { manifest: Manifest }): string {
+function describeDataset(dataset: DatasetStatus & { manifest: Manifest | null }): string {
   const { manifest } = dataset;
   return pairs([
     ['root', dataset.root],
     ['state', dataset.state],
     ['waits for', dataset.waitsFor || 'nothing, it is done'],
-    ['stream', `${manifest.streamName} (${manifest.stream})`],
     ['holds', `${count(dataset.frames)} frames in ${count(dataset.entries)} entries`],
+    ...(manifest === null ? [] : describeManifest(manifest)),
+    ['sealed', `${date(dataset.sealedAtUs)}, from batch ${dataset.batch}`],
+    ['log', `${dataset.logId}, place ${dataset.logIndex}`],
+    ['manifest hash', dataset.manifestHash],
+    ...describeDat(dataset.dat),
+    [
+      'folder',
+      dataset.removedAtUs === null
+        ? dataset.folder
+        : `removed by retention on ${date(dataset.removedAtUs)}`,
+    ],
+  ]);
+}
+
+function describeManifest(manifest: Manifest): [string, string][] {
+  return [
+    ['stream', `${manifest.streamName} (${manifest.stream})`],
     ['devices', count(manifest.devices.length)],
     [
       'times',
       `${date(manifest.time.minUs)} to ${date(manifest.time.maxUs)} (${manifest.time.base})`,
     ],
     ['signatures', manifest.signatures],
-    ['sealed', `${date(dataset.sealedAtUs)}, from batch ${dataset.batch}`],
-    ['log', `${dataset.logId}, place ${dataset.logIndex}`],
-    ['manifest hash', dataset.manifestHash],
-    ...describeDat(dataset.dat),
-    ['folder', dataset.folder],
-  ]);
+  ];
 }

@@ -1,4 +1,4 @@
-import type { BatchStatus, GatewayStatus } from '../../core/view.js';
+import type { BatchStatus, DiskStatus, GatewayStatus } from '../../core/view.js';
 import type { AddCommand } from '../cli.js';
 import { count, pairs, size, span } from '../format.js';
 import { batchTable } from './batches.js';
@@ -39,17 +39,29 @@ function describeStatus(status: GatewayStatus): string {
       '',
       `disk ${size(box.diskFreeBytes)} free, data ${size(box.dataBytes)}, memory ${size(box.memoryBytes)}`,
     ],
+    ...(box.disk === null ? [] : [['', describeDisk(box.disk)] as [string, string]]),
     ...(box.clockTrusted
       ? []
       : [['', 'clock not trusted: receive times are flagged'] as [string, string]]),
     ['uplink', withReason(uplink.state, uplink.why)],
     ['chain', withReason(`${chain.network}, id ${chain.chainId}`, chain.note)],
+    ...(chain.gasPerDay === null
+      ? []
+      : [['', `about ${count(chain.gasPerDay)} gas a day`] as [string, string]]),
     ['frames', `${count(totals.frames)} in ${count(totals.envelopes)} envelopes`],
     ['', `${count(totals.duplicates)} duplicates, ${count(totals.refused)} refused`],
     ['devices', count(totals.devices)],
     ['datasets', `${count(totals.datasets)}, ${count(totals.forged)} with a DAT`],
     ['batches', states.join(', ') || 'none yet'],
   ]);
+}
+
+function describeDisk(disk: DiskStatus): string {
+  const left =
+    disk.hoursLeft === null
+      ? 'no data comes'
+      : `${size(disk.bytesPerSecond)} of data a second, room for ${span(disk.hoursLeft * 3600)} of outage`;
+  return `not forged ${size(disk.unsealedBytes + disk.unforgedBytes)}, forged ${size(disk.forgedBytes)}; ${left}`;
 }
 
 function withReason(state: string, why: string): string {

@@ -1,0 +1,90 @@
+import type { Code } from '@waystone/proto';
+
+/** What an operator sets; bytes and hours of 0 are no limit. */
+export interface DiskLimits {
+  /** Free space that new data leaves alone, so that what is stored can be sealed and forged. */
+  readonly reservedBytes: number;
+  /** Data that waits to be sealed. */
+  readonly unsealedBytesMax: number;
+  /** Data that is not forged yet, sealed or not. */
+  readonly unforgedBytesMax: number;
+  readonly unforgedHoursMax: number;
+  /** Files of forged datasets: the oldest go when there are more, or when they are older. */
+  readonly forgedBytesMax: number;
+  readonly forgedDaysKept: number;
+}
+
+/** What the ledger says of the space in use. */
+export interface DiskUse {
+  /** Batch files. */
+  readonly unsealedBytes: number;
+  /** Folders of sealed datasets without a DAT. */
+  readonly unforgedBytes: number;
+  /** When the oldest of them, or the oldest open batch, was begun, µs UTC; null when there is none. */
+  readonly oldestUnforgedUs: number | null;
+  /** Folders of forged datasets that are still there. */
+  readonly forgedBytes: number;
+  /** The database. */
+  readonly ledgerBytes: number;
+  /** Bytes of data stored since the ledger began. */
+  readonly everBytes: number;
+}
+
+/** Why new data is not taken now. */
+export interface DiskRefusal {
+  readonly code: Extract<Code, 'DISK_FULL' | 'OVERLOADED'>;
+  readonly why: string;
+}
+
+const HOUR_US = 3_600_000_000;
+
+/**
+ * How much new data fits, and whether any is taken.
+ *
+ * Sealing writes a batch once more before its file goes, so as much as waits to be sealed must stay free as well.
+ *
+ * @param freeBytes free space of the file system for this process.
+ */
+export function judgeDisk(
+  freeBytes: number,
+  use: DiskUse,
+  limits: DiskLimits,
+  nowUs: number,
+): { readonly roomBytes: number; readonly refusal: DiskRefusal | null } {
+  const { reservedBytes, unsealedBytesMax, unforgedBytesMax, unforgedHoursMax } = limits;
+  const unforged = use.unsealedBytes + use.unforgedBytes;
+  const free = freeBytes - reservedBytes - use.unsealedBytes;
+  const quota = unforgedBytesMax === 0 ? Number.POSITIVE_INFINITY : unforgedBytesMax - unforged;
+  const roomBytes = Math.max(0, Math.min(free, quota));
+  const full = (code: DiskRefusal['code'], why: string) => ({ roomBytes, refusal: { code, why } });
+  if (free <= 0) {
+    return full(
+      'DISK_FULL',
+      `${mib(freeBytes)} are free, ${mib(reservedBytes)} of them kept (disk.reservedBytes) and ${mib(use.unsealedBytes)} needed for sealing; free some space`,
+    );
+  }
+  if (quota <= 0) {
+    return full(
+      'DISK_FULL',
+      `${mib(unforged)} are not forged yet and disk.unforgedBytesMax is ${mib(unforgedBytesMax)}; see why forging waits, or raise it`,
+    );
+  }
+  const hours = use.oldestUnforgedUs === null ? 0 : (nowUs - use.oldestUnforgedUs) / HOUR_US;
+  if (unforgedHoursMax > 0 && hours > unforgedHoursMax) {
+    return full(
+      'DISK_FULL',
+      `data of ${Math.floor(hours)} hours ago is not forged yet and disk.unforgedHoursMax is ${unforgedHoursMax}; see why forging waits, or raise it`,
+    );
+  }
+  if (unsealedBytesMax > 0 && use.unsealedBytes > unsealedBytesMax) {
+    return full(
+      'OVERLOADED',
+      `${mib(use.unsealedBytes)} wait to be sealed and disk.unsealedBytesMax is ${mib(unsealedBytesMax)}; sealing is behind`,
+    );
+  }
+  return { roomBytes, refusal: null };
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`;
+}
