@@ -56,4 +56,4 @@ EXPOSE 1883 8484
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8484/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "gateway/dist/cli/main.js", "start", "--init"]
+CMD ["node", "--single-threaded-gc", "gateway/dist/cli/main.js", "start", "--init"]

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --single-threaded-gc
 import { runCli } from './cli.js';
 import type { Parts } from './parts.js';
 import { processTerminal } from './terminal.js';

@@ -9,6 +9,11 @@ import { ROOT } from './machine.js';
 
 const MAIN = join(ROOT, 'gateway/dist/cli/main.js');
 
+/** Flags of Node as `waystone` is installed with them, or others to compare with. */
+const NODE_FLAGS = (process.env.BENCH_NODE_FLAGS ?? '--single-threaded-gc')
+  .split(' ')
+  .filter((flag) => flag !== '');
+
 export interface GatewaySettings {
   /** Settings as for `waystone start --set`. */
   readonly set?: readonly string[];
@@ -54,7 +59,7 @@ export class BenchGateway {
     const child = spawn(
       process.execPath,
       [
-        ...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []),
+        ...NODE_FLAGS,
         ...profile,
         MAIN,
         '--home',
@@ -111,6 +116,13 @@ export class BenchGateway {
       }
     };
     await Promise.all(Array.from({ length: 32 }, enrolNext));
+  }
+
+  /** Seconds that `waystone verify` takes for a dataset folder. */
+  async verify(folder: string): Promise<number> {
+    const startMs = performance.now();
+    await promisify(execFile)(process.execPath, [MAIN, 'verify', folder, '--gateway', this.did]);
+    return (performance.now() - startMs) / 1000;
   }
 
   /** As SIGTERM does. */

@@ -37,6 +37,19 @@ export interface IngestResult {
   readonly stored: StoredReport;
 }
 
+/** Settings for a fleet on one address, and for devices that send as fast as they can. */
+export function openTo(connections: number): string[] {
+  const room = connections + 100;
+  return [
+    `mqtt.connectionsMax=${room}`,
+    `mqtt.connectionsPerAddressMax=${room}`,
+    'mqtt.connectsPerSecondMax=10000',
+    `mqtt.connectBurstMax=${room}`,
+    'mqtt.messagesPerSecondMax=0',
+    'mqtt.bytesPerSecondMax=0',
+  ];
+}
+
 /** A load process whose devices are enrolled and connected. */
 export async function connectLoad(
   gateway: BenchGateway,
@@ -76,11 +89,9 @@ export async function runIngest(options: IngestOptions): Promise<IngestResult> {
   const gateway = await BenchGateway.start(home, {
     ...options.gateway,
     set: [
-      `mqtt.connectionsMax=${connections + 100}`,
-      `mqtt.connectionsPerAddressMax=${connections + 100}`,
-      'mqtt.messagesPerSecondMax=0',
-      'mqtt.bytesPerSecondMax=0',
+      ...openTo(connections),
       `mqtt.inFlightPerConnectionMax=${Math.max(64, window)}`,
+      `mqtt.inFlightPerDeviceMax=${Math.max(128, window)}`,
       ...(options.gateway?.set ?? []),
     ],
   });
