@@ -45,17 +45,35 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** Writes an integer as u32. Byte by byte: on small records making a DataView would cost more than all it writes. */
+export function writeUint32(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >>> 24;
+  bytes[offset + 1] = value >>> 16;
+  bytes[offset + 2] = value >>> 8;
+  bytes[offset + 3] = value;
+}
+
 /** Writes a non-negative integer below 2^53 as u64. */
-export function writeUint53(view: DataView, offset: number, value: number): void {
-  view.setUint32(offset, Math.floor(value / 2 ** 32));
-  view.setUint32(offset + 4, value >>> 0);
+export function writeUint53(bytes: Uint8Array, offset: number, value: number): void {
+  writeUint32(bytes, offset, Math.floor(value / 2 ** 32));
+  writeUint32(bytes, offset + 4, value >>> 0);
+}
+
+/** Reads a u32 that lies within `bytes`. */
+export function readUint32(bytes: Uint8Array, offset: number): number {
+  return (
+    (bytes[offset] as number) * 2 ** 24 +
+    (((bytes[offset + 1] as number) << 16) |
+      ((bytes[offset + 2] as number) << 8) |
+      (bytes[offset + 3] as number))
+  );
 }
 
 /** Reads a u64 as a number, or null when it is 2^53 or more. */
-export function readUint53(view: DataView, offset: number): number | null {
-  const high = view.getUint32(offset);
+export function readUint53(bytes: Uint8Array, offset: number): number | null {
+  const high = readUint32(bytes, offset);
   if (high >= 2 ** 21) return null;
-  return high * 2 ** 32 + view.getUint32(offset + 4);
+  return high * 2 ** 32 + readUint32(bytes, offset + 4);
 }
 
 /** @throws RangeError when `value` is not an integer within `min..max`. */

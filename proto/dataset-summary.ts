@@ -1,9 +1,9 @@
 import { toHex } from './bytes.js';
-import { decodeEntry, INGEST_FLAGS } from './entry.js';
+import { type Entry, INGEST_FLAGS } from './entry.js';
 import { decodeFrame, wire } from './frame.js';
 import { scanFrame, scanned } from './frame-scan.js';
 import type { Manifest, ManifestDevice, ManifestQuality } from './manifest.js';
-import { readStatement, TIME_BASES } from './statement.js';
+import { type Statement, TIME_BASES } from './statement.js';
 
 /** What the entries and frames of a dataset say, taken together; the part of a manifest that follows from them. */
 export type DatasetFacts = Pick<
@@ -40,19 +40,17 @@ export class DatasetSummary {
   #clockUntrusted = 0;
 
   /**
-   * @param entryBytes entry v1, 280 bytes.
+   * @param entry the entry, and its statement as {@link readStatement} reads it.
    * @param frames the exact bytes of its frames.
-   * @param didOf gives the did:key of a key id in hex.
-   * @throws RangeError when entry, statement or a frame cannot be read.
+   * @param did did:key of the device that signed it.
+   * @throws RangeError when a frame cannot be read.
    */
   add(
-    entryBytes: Uint8Array,
+    entry: Pick<Entry, 'receivedAtUs' | 'flags'>,
+    statement: Statement,
     frames: readonly Uint8Array[],
-    didOf: (keyId: string) => string,
+    did: string,
   ): void {
-    const entry = decodeEntry(entryBytes);
-    const { statement, fault } = readStatement(entry.statement);
-    if (statement === undefined) throw new RangeError(`statement cannot be read: ${fault.code}`);
     this.#entries += 1;
     this.#frames += frames.length;
     this.#received.add(entry.receivedAtUs);
@@ -61,7 +59,7 @@ export class DatasetSummary {
       this.#utc.add(statement.minTimeUs);
       this.#utc.add(statement.maxTimeUs);
     }
-    const device = this.#device(toHex(statement.device), didOf);
+    const device = this.#device(did);
     device.entries += 1;
     device.frames += frames.length;
     const session = toHex(statement.session);
@@ -105,11 +103,11 @@ export class DatasetSummary {
     return { ...facts, coverage };
   }
 
-  #device(keyId: string, didOf: (keyId: string) => string): DeviceTally {
-    let tally = this.#devices.get(keyId);
+  #device(did: string): DeviceTally {
+    let tally = this.#devices.get(did);
     if (tally === undefined) {
-      tally = { did: didOf(keyId), entries: 0, frames: 0, sessions: new Map() };
-      this.#devices.set(keyId, tally);
+      tally = { did, entries: 0, frames: 0, sessions: new Map() };
+      this.#devices.set(did, tally);
     }
     return tally;
   }

@@ -1,9 +1,11 @@
 import {
+  readUint32,
   readUint53,
   requireInteger,
   requireLength,
   UINT53_MAX,
   viewOf,
+  writeUint32,
   writeUint53,
 } from './bytes.js';
 import { SIGNATURE_BYTES } from './signature.js';
@@ -39,9 +41,8 @@ export function encodeEntry(entry: Entry): Uint8Array {
   const bytes = new Uint8Array(ENTRY_BYTES);
   bytes.set(entry.statement, 0);
   bytes.set(entry.signature, 200);
-  const view = viewOf(bytes);
-  writeUint53(view, 264, entry.receivedAtUs);
-  view.setUint32(272, entry.flags);
+  writeUint53(bytes, 264, entry.receivedAtUs);
+  writeUint32(bytes, 272, entry.flags);
   return bytes;
 }
 
@@ -53,14 +54,13 @@ export function encodeEntry(entry: Entry): Uint8Array {
  */
 export function decodeEntry(bytes: Uint8Array): Entry {
   requireLength('entry', bytes, ENTRY_BYTES);
-  const view = viewOf(bytes);
-  const receivedAtUs = readUint53(view, 264);
+  const receivedAtUs = readUint53(bytes, 264);
   if (receivedAtUs === null) {
-    throw new RangeError(`receivedAtUs must be below 2^53, got ${view.getBigUint64(264)}`);
+    throw new RangeError(`receivedAtUs must be below 2^53, got ${viewOf(bytes).getBigUint64(264)}`);
   }
-  const flags = view.getUint32(272);
+  const flags = readUint32(bytes, 272);
   requireInteger('flags', flags, 0, INGEST_FLAGS.clockUntrusted);
-  requireInteger('reserved', view.getUint32(276), 0, 0);
+  requireInteger('reserved', readUint32(bytes, 276), 0, 0);
   return {
     statement: bytes.subarray(0, STATEMENT_BYTES),
     signature: bytes.subarray(STATEMENT_BYTES, STATEMENT_BYTES + SIGNATURE_BYTES),

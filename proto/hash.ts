@@ -14,6 +14,10 @@ const views: Uint8Array[] = [];
 /** SHA-256 of the concatenation of `parts`; 32 bytes. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const digest = new Uint8Array(HASH_BYTES);
+  if (parts.length === 1) {
+    hashInto(parts[0] as Uint8Array, digest, 0);
+    return digest;
+  }
   let length = 0;
   for (const part of parts) length += part.length;
   if (length > GATHERED_BYTES_MAX) {

@@ -18,7 +18,7 @@ import {
 } from './checkpoint.js';
 import { CODES } from './codes.js';
 import { DatasetSummary } from './dataset-summary.js';
-import { encodeEntry } from './entry.js';
+import { decodeEntry, encodeEntry } from './entry.js';
 import { encodeEnvelope, encodeFrames } from './envelope.js';
 import { encodeFrame, type Frame, wire } from './frame.js';
 import { encodeFramesHeader } from './frames-file.js';
@@ -39,7 +39,13 @@ import {
   type SignedMessageKind,
   signedMessageInput,
 } from './signed-message.js';
-import { encodeStatement, FRAME_FORMAT, type Statement, statementHash } from './statement.js';
+import {
+  encodeStatement,
+  FRAME_FORMAT,
+  readStatement,
+  type Statement,
+  statementHash,
+} from './statement.js';
 import { TAGS } from './tags.js';
 import { ecdsaCoordinates, flipS, type TestKey, testKeyNamed } from './test-data/test-signer.js';
 import { consistencyProof, leafHash, MerkleTree, treeRoot } from './tree.js';
@@ -295,7 +301,10 @@ function makeDataset() {
     Object.values(KEYS).map((key) => [toHex(keyId(key.publicKey)), didFromKey(key.publicKey)]),
   );
   for (const run of runs) {
-    summary.add(run.raw.entry, run.raw.frames, (id) => dids.get(id) as string);
+    const entry = decodeEntry(run.raw.entry);
+    const { statement } = readStatement(entry.statement);
+    if (statement === undefined) throw new Error('a run has no readable statement');
+    summary.add(entry, statement, run.raw.frames, dids.get(toHex(statement.device)) as string);
   }
   const file = (name: string, bytes: Uint8Array) => ({
     name,

@@ -1,9 +1,9 @@
 import {
-  concatBytes,
   readUint53,
   requireInteger,
   requireLength,
   viewOf,
+  writeUint32,
   writeUint53,
 } from './bytes.js';
 
@@ -41,7 +41,7 @@ export class ByteReader {
   }
   /** A u64 below 2^53. */
   u53(): number {
-    const value = readUint53(this.#view, this.#take(8));
+    const value = readUint53(this.#bytes, this.#take(8));
     if (value === null) throw new RangeError(`${this.#what} has an integer of 2^53 or more`);
     return value;
   }
@@ -77,24 +77,38 @@ export function u16(value: number): Uint8Array {
 
 export function u32(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
-  viewOf(bytes).setUint32(0, value);
+  writeUint32(bytes, 0, value);
   return bytes;
 }
 
 /** A non-negative integer below 2^53 as u64. */
 export function u64(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
-  writeUint53(viewOf(bytes), 0, value);
+  writeUint53(bytes, 0, value);
   return bytes;
 }
 
-/**
- * A Merkle path: count in one byte, then the hashes.
- *
- * @throws RangeError or TypeError when the path has more than 255 hashes or one is not 32 bytes long.
- */
-export function pathBytes(path: readonly Uint8Array[]): Uint8Array {
+/** @throws RangeError or TypeError when a path has more than 255 hashes or one is not 32 bytes long. */
+export function requirePath(path: readonly Uint8Array[]): void {
   requireInteger('path length', path.length, 0, 0xff);
   for (const hash of path) requireLength('path hash', hash, 32);
-  return concatBytes(u8(path.length), ...path);
+}
+
+/** Writes a Merkle path: count in one byte, then the hashes. @returns where it ends. */
+export function writePath(bytes: Uint8Array, offset: number, path: readonly Uint8Array[]): number {
+  bytes[offset] = path.length;
+  let at = offset + 1;
+  for (const hash of path) {
+    bytes.set(hash, at);
+    at += 32;
+  }
+  return at;
+}
+
+/** As {@link writePath}, by itself. @throws as {@link requirePath}. */
+export function pathBytes(path: readonly Uint8Array[]): Uint8Array {
+  requirePath(path);
+  const bytes = new Uint8Array(1 + 32 * path.length);
+  writePath(bytes, 0, path);
+  return bytes;
 }

@@ -1,4 +1,4 @@
-import { concatBytes, fromHex, requireInteger, UINT53_MAX, viewOf, writeUint53 } from './bytes.js';
+import { concatBytes, fromHex, requireInteger, UINT53_MAX, writeUint53 } from './bytes.js';
 import { HASH_BYTES, sha256 } from './hash.js';
 import { TAGS } from './tags.js';
 
@@ -19,6 +19,6 @@ export function realmOf(chainId: number, idao: string): Uint8Array {
   }
   requireInteger('chainId', chainId, 1, UINT53_MAX);
   const chain = new Uint8Array(8);
-  writeUint53(viewOf(chain), 0, chainId);
+  writeUint53(chain, 0, chainId);
   return sha256(concatBytes(TAGS.realm, chain, fromHex(idao.slice(2))));
 }

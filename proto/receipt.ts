@@ -4,14 +4,14 @@ import {
   requireInteger,
   requireLength,
   UINT53_MAX,
-  viewOf,
+  writeUint32,
   writeUint53,
 } from './bytes.js';
 import { LOG_ID_BYTES } from './checkpoint.js';
 import { CODES, type Code, codeFromNumber } from './codes.js';
 import { HASH_BYTES } from './hash.js';
 import { keyId, type PublicKey } from './keys.js';
-import { ByteReader, pathBytes, u8, u32, u64 } from './reader.js';
+import { ByteReader, requirePath, u8, u16, u64, writePath } from './reader.js';
 import { SIGNATURE_BYTES, verifySignature } from './signature.js';
 import { TAGS } from './tags.js';
 import { leafHash, rootFromInclusionProof } from './tree.js';
@@ -67,16 +67,15 @@ export function encodeReceiptBody(body: ReceiptBody): Uint8Array {
   requireLength('statement', body.statement, HASH_BYTES);
   const { outcome } = body;
   const bytes = new Uint8Array(RECEIPT_BODY_BYTES);
-  const view = viewOf(bytes);
   bytes[0] = KINDS.indexOf(outcome.kind) + 1;
   bytes.set(body.device, 8);
   bytes.set(body.statement, 40);
   if (outcome.kind === 'refused' || outcome.kind === 'retry') {
-    view.setUint16(2, CODES[outcome.code]);
+    bytes.set(u16(CODES[outcome.code]), 2);
   }
   if (outcome.kind === 'retry') {
     requireInteger('afterSeconds', outcome.afterSeconds, 0, 0xffffffff);
-    view.setUint32(4, outcome.afterSeconds);
+    writeUint32(bytes, 4, outcome.afterSeconds);
   }
   if (outcome.kind === 'stored' || outcome.kind === 'included') {
     requireLength('entryLeaf', outcome.entryLeaf, HASH_BYTES);
@@ -89,13 +88,13 @@ export function encodeReceiptBody(body: ReceiptBody): Uint8Array {
   if (outcome.kind === 'included') {
     requireInteger('index', outcome.index, 0, UINT53_MAX);
     requireInteger('count', outcome.count, 0, UINT53_MAX);
-    writeUint53(view, 168, outcome.index);
-    writeUint53(view, 176, outcome.count);
+    writeUint53(bytes, 168, outcome.index);
+    writeUint53(bytes, 176, outcome.count);
   }
   if (outcome.kind === 'final') {
     requireInteger('chainId', outcome.chainId, 0, UINT53_MAX);
     bytes.set(u256(outcome.tokenId), 136);
-    writeUint53(view, 168, outcome.chainId);
+    writeUint53(bytes, 168, outcome.chainId);
   }
   return bytes;
 }
@@ -177,6 +176,11 @@ export interface Receipt {
 }
 
 const PREAMBLE = Uint8Array.of(0x57, 0x53, 0x52, 0x43, 0, 1, 0, 0); // "WSRC", version 1
+const HEAD_AT = PREAMBLE.length;
+const RECEIPT_SIGNATURE_AT = HEAD_AT + RECEIPT_HEAD_BYTES;
+const BODY_AT = RECEIPT_SIGNATURE_AT + SIGNATURE_BYTES;
+/** Behind the index, u32. */
+const PATHS_AT = BODY_AT + RECEIPT_BODY_BYTES + 4;
 
 export function encodeReceipt(receipt: {
   readonly headBytes: Uint8Array;
@@ -186,19 +190,22 @@ export function encodeReceipt(receipt: {
   readonly path: readonly Uint8Array[];
   readonly entryPath?: readonly Uint8Array[];
 }): Uint8Array {
-  requireLength('head', receipt.headBytes, RECEIPT_HEAD_BYTES);
-  requireLength('signature', receipt.signature, SIGNATURE_BYTES);
-  requireLength('body', receipt.bodyBytes, RECEIPT_BODY_BYTES);
-  requireInteger('index', receipt.index, 0, 0xffffffff);
-  return concatBytes(
-    PREAMBLE,
-    receipt.headBytes,
-    receipt.signature,
-    receipt.bodyBytes,
-    u32(receipt.index),
-    pathBytes(receipt.path),
-    pathBytes(receipt.entryPath ?? []),
-  );
+  const { headBytes, signature, bodyBytes, index, path, entryPath = [] } = receipt;
+  requireLength('head', headBytes, RECEIPT_HEAD_BYTES);
+  requireLength('signature', signature, SIGNATURE_BYTES);
+  requireLength('body', bodyBytes, RECEIPT_BODY_BYTES);
+  requireInteger('index', index, 0, 0xffffffff);
+  requirePath(path);
+  requirePath(entryPath);
+  // One piece: a gateway makes one of these for each envelope, and again when it is sealed.
+  const bytes = new Uint8Array(PATHS_AT + 2 + HASH_BYTES * (path.length + entryPath.length));
+  bytes.set(PREAMBLE);
+  bytes.set(headBytes, HEAD_AT);
+  bytes.set(signature, RECEIPT_SIGNATURE_AT);
+  bytes.set(bodyBytes, BODY_AT);
+  writeUint32(bytes, PATHS_AT - 4, index);
+  writePath(bytes, writePath(bytes, PATHS_AT, path), entryPath);
+  return bytes;
 }
 
 /**

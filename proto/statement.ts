@@ -1,10 +1,12 @@
 import {
   equalBytes,
+  readUint32,
   readUint53,
   requireInteger,
   requireLength,
   UINT53_MAX,
   viewOf,
+  writeUint32,
   writeUint53,
 } from './bytes.js';
 import { HASH_BYTES, sha256 } from './hash.js';
@@ -76,19 +78,19 @@ export function encodeStatement(statement: Statement): Uint8Array {
   requireInteger('maxTimeUs', statement.maxTimeUs, 0, UINT53_MAX);
   requireInteger('minTimeUs', statement.minTimeUs, 0, statement.maxTimeUs);
   const bytes = new Uint8Array(STATEMENT_BYTES);
-  const view = viewOf(bytes);
   bytes.set(TAGS.statement, 0);
   bytes.set(statement.realm, 16);
   bytes.set(statement.device, 48);
   bytes.set(statement.session, 80);
-  view.setUint32(96, statement.stream);
-  view.setUint16(100, statement.format);
-  view.setUint8(102, statement.timeBase);
-  view.setUint8(103, statement.flags);
-  writeUint53(view, 104, statement.firstSequence);
-  view.setUint32(112, statement.count);
-  writeUint53(view, 120, statement.minTimeUs);
-  writeUint53(view, 128, statement.maxTimeUs);
+  writeUint32(bytes, 96, statement.stream);
+  bytes[100] = statement.format >>> 8;
+  bytes[101] = statement.format;
+  bytes[102] = statement.timeBase;
+  bytes[103] = statement.flags;
+  writeUint53(bytes, 104, statement.firstSequence);
+  writeUint32(bytes, 112, statement.count);
+  writeUint53(bytes, 120, statement.minTimeUs);
+  writeUint53(bytes, 128, statement.maxTimeUs);
   bytes.set(statement.framesRoot, 136);
   bytes.set(statement.previous, 168);
   return bytes;
@@ -103,14 +105,13 @@ export function readStatement(
   if (!equalBytes(tag, TAGS.statement)) {
     return { fault: { code: 'VERSION_UNSUPPORTED', got: JSON.stringify(printable(tag)) } };
   }
-  const view = viewOf(bytes);
-  const timeBase = view.getUint8(102);
-  const flags = view.getUint8(103);
-  const firstSequence = readUint53(view, 104);
-  const count = view.getUint32(112);
-  const reserved = view.getUint32(116);
-  const minTimeUs = readUint53(view, 120);
-  const maxTimeUs = readUint53(view, 128);
+  const timeBase = bytes[102] as number;
+  const flags = bytes[103] as number;
+  const firstSequence = readUint53(bytes, 104);
+  const count = readUint32(bytes, 112);
+  const reserved = readUint32(bytes, 116);
+  const minTimeUs = readUint53(bytes, 120);
+  const maxTimeUs = readUint53(bytes, 128);
   if (timeBase > 1) return invalid('timeBase', timeBase, '0 or 1');
   if (flags !== 0) return invalid('flags', flags, '0');
   if (count < 1 || count > FRAMES_PER_STATEMENT_MAX) {
@@ -118,19 +119,19 @@ export function readStatement(
   }
   if (reserved !== 0) return invalid('reserved', reserved, '0');
   if (firstSequence === null || firstSequence > UINT53_MAX - count) {
-    return invalid('firstSequence', view.getBigUint64(104), `first + count below 2^53`);
+    return invalid('firstSequence', uint64(bytes, 104), `first + count below 2^53`);
   }
-  if (maxTimeUs === null) return invalid('maxTimeUs', view.getBigUint64(128), 'below 2^53');
+  if (maxTimeUs === null) return invalid('maxTimeUs', uint64(bytes, 128), 'below 2^53');
   if (minTimeUs === null || minTimeUs > maxTimeUs) {
-    return invalid('minTimeUs', view.getBigUint64(120), `0..${maxTimeUs} (maxTimeUs)`);
+    return invalid('minTimeUs', uint64(bytes, 120), `0..${maxTimeUs} (maxTimeUs)`);
   }
   return {
     statement: {
       realm: bytes.subarray(16, 48),
       device: bytes.subarray(48, 80),
       session: bytes.subarray(80, 96),
-      stream: view.getUint32(96),
-      format: view.getUint16(100),
+      stream: readUint32(bytes, 96),
+      format: ((bytes[100] as number) << 8) | (bytes[101] as number),
       timeBase: timeBase as TimeBase,
       flags,
       firstSequence,
@@ -146,6 +147,11 @@ export function readStatement(
 /** SHA-256 of the 200 bytes: the statement's name, and the digest that ECDSA signs. */
 export function statementHash(statementBytes: Uint8Array): Uint8Array {
   return sha256(statementBytes);
+}
+
+/** A u64 for a message about it. */
+function uint64(bytes: Uint8Array, offset: number): bigint {
+  return viewOf(bytes).getBigUint64(offset);
 }
 
 function invalid(

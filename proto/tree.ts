@@ -51,6 +51,11 @@ export class MerkleTree {
     return (this.#levels[this.#levels.length - 1] as Uint8Array[])[0] as Uint8Array;
   }
 
+  /** Hash of leaf `index`, or undefined where there is none. */
+  leaf(index: number): Uint8Array | undefined {
+    return (this.#levels[0] as Uint8Array[])[index];
+  }
+
   /**
    * Inclusion proof of leaf `index` (RFC 9162 §2.1.3.1): sibling hashes from the leaf to the root.
    *

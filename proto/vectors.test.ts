@@ -237,7 +237,11 @@ describe('vectors/v1.json', () => {
     const dids = new Map(Object.values(vectors.keys).map((key) => [key.keyId.slice(2), key.did]));
     const summary = new DatasetSummary();
     for (const entry of dataset.entries) {
-      summary.add(bytesOf(entry.bytes), bytesOfAll(entry.frames), (id) => dids.get(id) as string);
+      const decoded = decodeEntry(bytesOf(entry.bytes));
+      const { statement } = readStatement(decoded.statement);
+      if (statement === undefined) throw new Error('an entry of the vectors has no statement');
+      const did = dids.get(toHex(statement.device)) as string;
+      summary.add(decoded, statement, bytesOfAll(entry.frames), did);
     }
     expect(manifest).toMatchObject(summary.facts());
     const entriesFile = concatBytes(...dataset.entries.map((entry) => bytesOf(entry.bytes)));

@@ -98,7 +98,7 @@ export class EntryAudit {
     if (frames === null) this.#entriesWithoutFrames += 1;
     const parts = frames === null ? null : this.#checkFrames(statement, frames, index);
     if (device === undefined || parts === null) this.#summaryIsWhole = false;
-    else this.#summary.add(bytes, parts, () => device.did);
+    else this.#summary.add(entry, statement, parts, device.did);
   }
 
   /** Concludes the checks over all entries. Call once, after the last entry. */

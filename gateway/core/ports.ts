@@ -82,8 +82,8 @@ export interface SealLedger {
   logHead(batch: number): Promise<LogHead>;
   /** Step 5: marks the batch sealed and deletes its file. */
   markSealed(batch: number): Promise<void>;
-  /** did:key of every enrolled device by key id in hex. */
-  dids(): Promise<Record<string, string>>;
+  /** did:key of each device whose entries a batch holds, by key id in hex. */
+  didsOf(batch: number): Promise<Record<string, string>>;
 }
 
 export interface SealedDataset {

@@ -9,6 +9,7 @@ import {
   encodeManifest,
   equalBytes,
   FRAME_FORMAT,
+  fromHex,
   keyFromDid,
   leafHash,
   type Manifest,
@@ -205,6 +206,7 @@ async function writeRows(
     const summary = new DatasetSummary();
     const entryLeaves: Uint8Array[] = [];
     const dids = new Map<string, string>();
+    const realm = fromHex(identity.realm);
     for await (const row of rows) {
       const index = entryLeaves.length;
       if (row.frames.length !== frameSizes[index]) {
@@ -214,9 +216,14 @@ async function writeRows(
         );
       }
       try {
-        const { device, frames: rowFrames } = readRow(row, identity);
-        if (!dids.has(device)) dids.set(device, await didOf(device));
-        summary.add(row.entry, rowFrames, (keyId) => dids.get(keyId) as string);
+        const { entry, statement, frames: rowFrames } = readRow(row, identity, realm);
+        const device = toHex(statement.device);
+        let did = dids.get(device);
+        if (did === undefined) {
+          did = await didOf(device);
+          dids.set(device, did);
+        }
+        summary.add(entry, statement, rowFrames, did);
       } catch (cause) {
         throw rowFault(index, cause instanceof Error ? cause.message : String(cause), cause);
       }
@@ -241,20 +248,22 @@ async function writeRows(
   }
 }
 
-/** A row's device and frames, after what a dataset demands of every entry alike. @throws RangeError */
-function readRow(row: DatasetRow, identity: DatasetIdentity) {
-  const { statement, fault } = readStatement(decodeEntry(row.entry).statement);
+/** A row's entry, statement and frames, after what a dataset demands of every entry alike. @throws RangeError */
+function readRow(row: DatasetRow, identity: DatasetIdentity, realm: Uint8Array) {
+  const entry = decodeEntry(row.entry);
+  const { statement, fault } = readStatement(entry.statement);
   if (statement === undefined) throw new RangeError(`has no readable statement: ${fault.code}`);
   if (statement.stream !== identity.stream) {
     throw new RangeError(`is of stream ${statement.stream}, the dataset of ${identity.stream}`);
   }
-  const realm = toHex(statement.realm);
-  if (realm !== identity.realm) {
-    throw new RangeError(`is for realm ${realm}, the dataset for ${identity.realm}`);
+  if (!equalBytes(statement.realm, realm)) {
+    throw new RangeError(
+      `is for realm ${toHex(statement.realm)}, the dataset for ${identity.realm}`,
+    );
   }
   const frames = splitFrames(row.frames, statement.count);
   if (frames === null) throw new RangeError(`does not hold exactly ${statement.count} frames`);
-  return { device: toHex(statement.device), frames };
+  return { entry, statement, frames };
 }
 
 async function measure(rows: DatasetRows): Promise<number[]> {

@@ -100,7 +100,7 @@ export class BatchTable {
         entries: row.entries,
         frames: row.frames,
         bytes: row.bytes,
-        devices: new Set(this.#devicesOf(row.id)),
+        devices: new Set(this.devicesOf(row.id)),
       };
       this.#open.set(nameOf(batch.stream, batch.challengeable), batch);
     }
@@ -308,7 +308,8 @@ export class BatchTable {
     return new TreePeaks(logIndex, hashes);
   }
 
-  #devicesOf(batch: number): number[] {
+  /** Ledger ids of the devices whose entries a batch holds. */
+  devicesOf(batch: number): number[] {
     return this.#db
       .prepare('SELECT device FROM batch_devices WHERE batch = ?')
       .pluck()

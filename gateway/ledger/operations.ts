@@ -103,8 +103,13 @@ export function ledgerOperations(deps: {
     markSealed: (batch: number): void => batches.markSealed(batch),
     markRemoved: (batch: number, nowUs: number): void => batches.markRemoved(batch, nowUs),
     /** Key ids are what entries name; whoever reads a dataset needs their keys. */
-    dids: (): Record<string, string> =>
-      Object.fromEntries(devices.all().map((device) => [toHex(device.keyId), device.did])),
+    didsOf: (batch: number): Record<string, string> =>
+      Object.fromEntries(
+        batches
+          .devicesOf(batch)
+          .flatMap((id) => devices.get(id) ?? [])
+          .map((device) => [toHex(device.keyId), device.did]),
+      ),
 
     ...forgeDatasetOperations(db),
     ...forgeJournalOperations(db),

@@ -1,4 +1,4 @@
-import { leafHash, type ReceiptBody, statementHash, toHex } from '@waystone/proto';
+import { type ReceiptBody, statementHash, toHex } from '@waystone/proto';
 import type { ReceiptMaker } from '../core/receipt-maker.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 
@@ -46,7 +46,7 @@ export async function* includedReceipts(
         statement: statementHash(entry.subarray(0, STATEMENT_BYTES)),
         outcome: {
           kind: 'included',
-          entryLeaf: leafHash(entry),
+          entryLeaf: tree.leaf(index) as Uint8Array,
           root: tree.root,
           index,
           count: tree.size,

@@ -124,7 +124,7 @@ export class Sealer {
     if (batch.state === 'logged' && batch.root !== null) {
       return { root: toHex(batch.root), head: await ledger.logHead(batch.id) };
     }
-    const sealed = await write(batch, this.#identity(batch), await ledger.dids());
+    const sealed = await write(batch, this.#identity(batch), await ledger.didsOf(batch.id));
     crashPoint('seal:published');
     return { root: toHex(sealed.root), head: await ledger.appendLog(batch.id, sealed) };
   }
