@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { readOptions } from './options.js';
 import { niceAbove, plotLines } from './plot.js';
 import { median, quantile, short, spread } from './statistics.js';
+import { tableOf } from './table.js';
 
 describe('options', () => {
   it('are read', () => {
@@ -12,6 +13,7 @@ describe('options', () => {
       rounds: 3,
       devices: null,
       seconds: null,
+      frames: null,
     });
   });
 
@@ -43,6 +45,20 @@ describe('statistics', () => {
       '1,235',
       '123,456',
     ]);
+  });
+});
+
+describe('tables', () => {
+  it('have a row for each item, with nested values by their path', () => {
+    expect(tableOf([{ a: 1, b: { c: 2.345 } }, { a: 'x' }])).toBe(
+      '| a | b.c |\n| --- | --- |\n| 1 | 2.35 |\n| x |  |',
+    );
+  });
+
+  it('have a row for each value of a single item', () => {
+    expect(tableOf({ a: 1000, b: [0.5, 2], c: [{ d: true }] })).toBe(
+      '| what | value |\n| --- | --- |\n| a | 1,000 |\n| b | 0.5, 2 |\n| c[0].d | true |',
+    );
   });
 });
 

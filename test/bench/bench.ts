@@ -1,16 +1,19 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { benchGrowth } from './benches/growth.js';
+import { benchDisk } from './benches/disk.js';
+import { benchGrowth, type GrowthPoint } from './benches/growth.js';
 import { benchIdle } from './benches/idle.js';
 import { benchIngest, type IngestReport, nameOf } from './benches/ingest.js';
 import { benchLatency } from './benches/latency.js';
-import { benchMillion } from './benches/million.js';
 import { benchOverload } from './benches/overload.js';
+import { benchRestart } from './benches/restart.js';
+import { benchSeal } from './benches/seal.js';
 import { benchStarve } from './benches/starve.js';
 import { fdatasyncP50Ms, machine, ROOT } from './machine.js';
 import { type BenchOptions, readOptions, USAGE } from './options.js';
-import { plotLines } from './plot.js';
+import { type PlotOptions, plotLines } from './plot.js';
 import { type Spread, short } from './statistics.js';
+import { tableOf } from './table.js';
 
 /** Progress goes to stderr, so that stdout carries the table or the JSON alone. */
 const say = (line: string): void => console.error(line);
@@ -24,12 +27,14 @@ const options: BenchOptions = parsed;
 const where = machine();
 say(`${where.cpu}, ${where.cores} cores, Node ${where.node}, ${where.commit}`);
 const { quick } = options;
+const million = options.frames ?? (quick ? 100_000 : 1_000_000);
 
 switch (options.what) {
   case 'ingest': {
     const rounds = options.rounds ?? (quick ? 2 : 5);
     const report = await benchIngest({ quick, rounds, say });
     keep('ingest', report);
+    keepPlot('ingest', ingestPlot(report));
     if (options.json) console.log(JSON.stringify(summaryOf(report)));
     else console.log(ingestTable(report));
     break;
@@ -40,8 +45,14 @@ switch (options.what) {
   case 'idle':
     tell('idle', await benchIdle({ devices: options.devices ?? (quick ? 1_000 : 10_000), say }));
     break;
-  case 'million':
-    tell('million', await benchMillion({ frames: quick ? 100_000 : 1_000_000, say }));
+  case 'seal':
+    tell('seal', await benchSeal({ frames: million, say }));
+    break;
+  case 'restart':
+    tell('restart', await benchRestart({ frames: million, say }));
+    break;
+  case 'disk':
+    tell('disk', await benchDisk({ frames: million, say }));
     break;
   case 'overload': {
     const report = await benchOverload({ seconds: options.seconds ?? (quick ? 15 : 120), say });
@@ -58,17 +69,24 @@ switch (options.what) {
     tell('starve', await benchStarve({ quick, say }));
     break;
   case 'growth': {
-    const rows = await benchGrowth({ quick, say });
-    tell('growth', rows);
-    keepPlot('growth', {
-      title: 'Cost of a frame as devices grow',
-      x: 'devices, each on a connection of its own',
-      y: 'CPU µs a frame',
-      isLogX: true,
-      series: [
-        { name: 'gateway', points: rows.map((row) => [row.devices, row.cpuUsPerFrame] as const) },
-      ],
-    });
+    const report = await benchGrowth({ quick, frames: million, say });
+    tell('growth', report);
+    const plot = (name: string, x: string, points: readonly GrowthPoint[]): void =>
+      keepPlot(`growth-${name}`, {
+        title: `Cost of a frame as ${name} grow`,
+        x,
+        y: 'CPU µs a frame',
+        isLogX: true,
+        series: [
+          {
+            name: 'gateway',
+            points: points.map(({ count, cpuUsPerFrame }) => [count, cpuUsPerFrame] as const),
+          },
+        ],
+      });
+    plot('devices', 'devices, each on a connection of its own', report.devices);
+    plot('frames', 'frames stored', report.storedFrames);
+    plot('datasets', 'datasets kept', report.datasets);
     break;
   }
 }
@@ -76,7 +94,7 @@ process.exit(0);
 
 function tell(name: string, result: object): void {
   keep(name, result);
-  if (options.json) console.log(JSON.stringify(result));
+  console.log(options.json ? JSON.stringify(result) : tableOf(result));
 }
 
 function resultFolder(): string {
@@ -95,7 +113,7 @@ function keep(name: string, result: object): void {
   say(`written: ${file}`);
 }
 
-function keepPlot(name: string, plot: Parameters<typeof plotLines>[0]): void {
+function keepPlot(name: string, plot: PlotOptions): void {
   if (quick) return;
   writeFileSync(join(resultFolder(), `${name}.svg`), plotLines(plot));
 }
@@ -122,6 +140,24 @@ function summaryOf(report: IngestReport): object {
     fdatasyncP50Ms: report.fdatasyncP50Ms,
     acknowledgedButLost: report.rows.reduce((sum, { lost }) => sum + lost, 0),
     storedTwice: report.rows.reduce((sum, { twice }) => sum + twice, 0),
+  };
+}
+
+function ingestPlot({ rows }: IngestReport): PlotOptions {
+  const shown = rows.filter(({ connections, window }) => connections === 50 && window > 1);
+  const types = [...new Set(shown.map(({ keyType }) => keyType))];
+  return {
+    title: 'Verified, durable frames a second, 50 connections',
+    x: 'frames an envelope',
+    y: '× the naive pipeline of the same run',
+    isLogX: true,
+    series: types.map((type) => ({
+      name: type,
+      points: shown
+        .filter(({ keyType }) => keyType === type)
+        .map(({ framesEach, ratio }) => [framesEach, ratio.median] as const)
+        .sort(([a], [b]) => a - b),
+    })),
   };
 }
 

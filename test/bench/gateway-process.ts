@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { LOCAL_REALM, realmOf, toHex } from '@waystone/proto';
 import { ROOT } from './machine.js';
 
 const MAIN = join(ROOT, 'gateway/dist/cli/main.js');
@@ -105,6 +106,15 @@ export class BenchGateway {
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text}`);
     return (text.startsWith('{') ? JSON.parse(text) : text) as T;
+  }
+
+  /** Realm that its statements carry, in hex. */
+  async realm(): Promise<string> {
+    const { chain } = await this.ask<{ chain: { chainId: number; idao: string } }>(
+      'GET',
+      '/v1/status',
+    );
+    return toHex(chain.idao === '' ? LOCAL_REALM : realmOf(chain.chainId, chain.idao));
   }
 
   /** Enrols devices, many at a time, so that they share commits. */

@@ -50,33 +50,49 @@ export function openTo(connections: number): string[] {
   ];
 }
 
+export interface LoadOptions {
+  readonly keyType: KeyType;
+  readonly framesEach: number;
+  readonly devices: number;
+  readonly envelopesEach: number;
+  readonly firstDevice?: number;
+  /** Realm of the statements, 32 bytes in hex; that of a gateway without a chain unless it is given. */
+  readonly realm?: string;
+}
+
+/** A load process whose envelopes are signed. */
+interface PreparedLoad {
+  readonly load: CallableProcess<LoadCalls>;
+  readonly dids: readonly string[];
+  /** Mean bytes of the frames of one envelope. */
+  readonly frameBytes: number;
+}
+
+async function prepareLoad(options: LoadOptions): Promise<PreparedLoad> {
+  const load = new CallableProcess<LoadCalls>('load/main.js');
+  const prepared = await load.calls.prepare({ firstDevice: 0, realm: NO_REALM, ...options });
+  return { load, ...prepared };
+}
+
+/** Enrols the devices of a load process and connects them. */
+async function connect(gateway: BenchGateway, { load, dids }: PreparedLoad): Promise<void> {
+  await gateway.enrol(dids);
+  await load.calls.connect({
+    port: gateway.mqttPort,
+    gateway: gateway.did,
+    ca: null,
+    parallel: 32,
+  });
+}
+
 /** A load process whose devices are enrolled and connected. */
 export async function connectLoad(
   gateway: BenchGateway,
-  options: {
-    keyType: KeyType;
-    framesEach: number;
-    devices: number;
-    envelopesEach: number;
-    firstDevice?: number;
-    parallel?: number;
-    ca?: string;
-  },
-): Promise<{ load: CallableProcess<LoadCalls>; frameBytes: number }> {
-  const { keyType, framesEach, devices, envelopesEach, firstDevice = 0, parallel = 32 } = options;
-  const load = new CallableProcess<LoadCalls>('load/main.js');
-  const { dids, frameBytes } = await load.calls.prepare({
-    keyType,
-    framesEach,
-    firstDevice,
-    devices,
-    envelopesEach,
-    realm: NO_REALM,
-  });
-  await gateway.enrol(dids);
-  const ca = options.ca ?? null;
-  await load.calls.connect({ port: gateway.mqttPort, gateway: gateway.did, ca, parallel });
-  return { load, frameBytes };
+  options: LoadOptions,
+): Promise<PreparedLoad> {
+  const prepared = await prepareLoad(options);
+  await connect(gateway, prepared);
+  return prepared;
 }
 
 /**
@@ -86,21 +102,23 @@ export async function connectLoad(
 export async function runIngest(options: IngestOptions): Promise<IngestResult> {
   const { connections, framesEach, window, warmUpSeconds, seconds } = options;
   const home = await BenchGateway.makeHome();
-  const gateway = await BenchGateway.start(home, {
-    ...options.gateway,
-    set: [
-      ...openTo(connections),
-      `mqtt.inFlightPerConnectionMax=${Math.max(64, window)}`,
-      `mqtt.inFlightPerDeviceMax=${Math.max(128, window)}`,
-      ...(options.gateway?.set ?? []),
-    ],
-  });
-  const { load } = await connectLoad(gateway, {
-    keyType: options.keyType,
-    framesEach,
-    devices: connections,
-    envelopesEach: Math.ceil(options.envelopes / connections),
-  });
+  const set = [
+    ...openTo(connections),
+    `mqtt.inFlightPerConnectionMax=${Math.max(64, window)}`,
+    `mqtt.inFlightPerDeviceMax=${Math.max(128, window)}`,
+    ...(options.gateway?.set ?? []),
+  ];
+  const [gateway, prepared] = await Promise.all([
+    BenchGateway.start(home, { ...options.gateway, set }),
+    prepareLoad({
+      keyType: options.keyType,
+      framesEach,
+      devices: connections,
+      envelopesEach: Math.ceil(options.envelopes / connections),
+    }),
+  ]);
+  const { load } = prepared;
+  await connect(gateway, prepared);
   try {
     await load.calls.run(window);
     await delay(warmUpSeconds * 1000);

@@ -4,7 +4,9 @@ export const BENCHES = [
   'ingest',
   'latency',
   'idle',
-  'million',
+  'seal',
+  'restart',
+  'disk',
   'overload',
   'starve',
   'growth',
@@ -19,9 +21,10 @@ export interface BenchOptions {
   readonly rounds: number | null;
   readonly devices: number | null;
   readonly seconds: number | null;
+  readonly frames: number | null;
 }
 
-export const USAGE = `usage: npm run bench -- <${BENCHES.join('|')}> [--quick] [--json] [--rounds n] [--devices n] [--seconds n]`;
+export const USAGE = `usage: npm run bench -- <${BENCHES.join('|')}> [--quick] [--json] [--rounds n] [--devices n] [--seconds n] [--frames n]`;
 
 export function readOptions(argv: readonly string[]): BenchOptions | { readonly fault: string } {
   try {
@@ -34,16 +37,17 @@ export function readOptions(argv: readonly string[]): BenchOptions | { readonly 
         rounds: { type: 'string' },
         devices: { type: 'string' },
         seconds: { type: 'string' },
+        frames: { type: 'string' },
       },
     });
     const what = BENCHES.find((name) => name === positionals[0]);
     if (what === undefined || positionals.length > 1) {
       return { fault: `no benchmark ${JSON.stringify(positionals.join(' '))}` };
     }
-    const number = (name: 'rounds' | 'devices' | 'seconds'): number | null => {
+    const number = (name: 'rounds' | 'devices' | 'seconds' | 'frames'): number | null => {
       const text = values[name];
       if (text === undefined) return null;
-      if (!/^[1-9]\d{0,6}$/.test(text)) throw new TypeError(`--${name} must be a whole number`);
+      if (!/^[1-9]\d{0,7}$/.test(text)) throw new TypeError(`--${name} must be a whole number`);
       return Number(text);
     };
     return {
@@ -53,6 +57,7 @@ export function readOptions(argv: readonly string[]): BenchOptions | { readonly 
       rounds: number('rounds'),
       devices: number('devices'),
       seconds: number('seconds'),
+      frames: number('frames'),
     };
   } catch (error) {
     return { fault: (error as Error).message };

@@ -129,8 +129,8 @@ export function nameOf({ keyType, framesEach, connections, window }: Case): stri
 /** Envelopes that one run may use, from what a fast machine of two cores takes. */
 function settingsOf(one: Case, quick: boolean): IngestOptions {
   const seconds = quick ? 3 : 6;
-  const warmUpSeconds = 1;
-  const perSecond = one.framesEach === 1 ? 26_000 : 240_000 / one.framesEach;
+  const warmUpSeconds = quick ? 1.5 : 3;
+  const perSecond = one.framesEach === 1 ? 17_000 : 260_000 / one.framesEach;
   const envelopes = Math.ceil(
     perSecond * (seconds + warmUpSeconds) * (one.framesEach > 64 ? 1 : 1.1),
   );

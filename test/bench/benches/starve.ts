@@ -25,8 +25,12 @@ export async function benchStarve(options: {
     'batch.bytesMax=1073741824',
     'batch.ageSecondsMax=86400',
   ];
-  const gateway = await BenchGateway.start(await BenchGateway.makeHome(), { set });
+  const gateway = await BenchGateway.start(await BenchGateway.makeHome(), {
+    set,
+    network: 'local',
+  });
   const { load } = await connectLoad(gateway, {
+    realm: await gateway.realm(),
     keyType: 'Ed25519',
     framesEach,
     devices,
@@ -69,6 +73,10 @@ export async function benchStarve(options: {
     };
     await measure('nothing', async () => undefined);
     await measure('sealing', () => gateway.ask('POST', '/v1/batches/seal'));
+    await measure('forging', async () => {
+      await gateway.ask('POST', '/v1/batches/seal');
+      await delay(1_000);
+    });
     await measure('API queries', async () => {
       for (const path of ['/v1/status', '/v1/batches', '/v1/devices', '/metrics']) {
         await gateway.ask('GET', path);
