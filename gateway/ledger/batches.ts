@@ -115,8 +115,9 @@ export class BatchTable {
    * The batch that an entry of this stream goes into, and its receive time there: never before the last one.
    * A batch that is full, or that a backward step of the clock would disorder, is closed and a new one opened.
    *
-   * What a clock that is not trusted dated has batches of its own: no time of a device is judged then, and a dataset
-   * with a time from the future cannot be forged before that time comes.
+   * So is one when the clock becomes trusted, or is no longer: while it is not, no time of a device is judged, and a
+   * dataset with a time from the future cannot be forged before that time comes. Closed, and not left open beside the
+   * new one, so that datasets lie in the log as their entries came.
    */
   place(
     kind: Pick<OpenBatch, 'stream' | 'challengeable' | 'clockTrusted'>,
@@ -126,6 +127,10 @@ export class BatchTable {
     let batch = this.#open.get(name);
     if (batch !== undefined && receivedAtUs < batch.lastReceivedAtUs - STEP_BACK_MAX_US) {
       this.#close(batch, 'the clock stepped back');
+      batch = undefined;
+    }
+    if (batch !== undefined && batch.clockTrusted !== kind.clockTrusted) {
+      this.#close(batch, kind.clockTrusted ? 'the clock is trusted now' : 'the clock is not trusted');
       batch = undefined;
     }
     if (batch !== undefined && this.#isFull(batch)) {
@@ -428,8 +433,8 @@ export class BatchTable {
   }
 }
 
-function nameOf(kind: Pick<OpenBatch, 'stream' | 'challengeable' | 'clockTrusted'>): string {
-  return `${kind.stream}:${kind.challengeable}:${kind.clockTrusted}`;
+function nameOf(kind: Pick<OpenBatch, 'stream' | 'challengeable'>): string {
+  return `${kind.stream}:${kind.challengeable}`;
 }
 
 function toSealingBatch(row: BatchRowRecord): SealingBatch {
