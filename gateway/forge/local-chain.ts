@@ -206,11 +206,13 @@ export class LocalChain {
       this.#dumpsAside = await this.#dumps.listAside();
       const anvil = await this.#startProcess();
       try {
-        await this.#prepare(anvil);
-        this.#anvil = anvil;
-        this.#lastError = null;
-        this.#deps.log.info({ url: anvil.url, anvilPid: anvil.pid }, 'local chain runs');
-        return anvil;
+        if (await this.#prepare(anvil)) {
+          this.#anvil = anvil;
+          this.#lastError = null;
+          this.#deps.log.info({ url: anvil.url, anvilPid: anvil.pid }, 'local chain runs');
+          return anvil;
+        }
+        await anvil.stop();
       } catch (error) {
         const end = await endOf(anvil);
         await anvil.stop();
@@ -219,9 +221,9 @@ export class LocalChain {
     }
   }
 
-  /** Loads the state and creates what is missing. */
-  async #prepare({ url }: Anvil): Promise<void> {
-    await this.#load(url);
+  /** Loads the state and creates what is missing. @returns false when the next state is to be tried, in a new node. */
+  async #prepare({ url }: Anvil): Promise<boolean> {
+    if (!(await this.#load(url))) return false;
     await keepTimeRising(url);
     for (const { address } of [this.keys.deployer, this.keys.owner, this.keys.operator]) {
       await jsonRpc(url, 'anvil_setBalance', [address, BALANCE_WEI]);
@@ -234,6 +236,7 @@ export class LocalChain {
     } finally {
       provider.destroy();
     }
+    return true;
   }
 
   /**
@@ -280,29 +283,32 @@ export class LocalChain {
     }
   }
 
-  async #load(url: string): Promise<void> {
-    this.#loaded = null;
-    for (const path of await this.#dumps.list()) {
-      this.#loaded = path;
-      try {
-        const state = `0x${(await this.#dumps.read(path)).toString('hex')}`;
-        const loaded = await jsonRpc(url, 'anvil_loadState', [state], DUMP_TIMEOUT_MS);
-        if (loaded !== true) throw new WaystoneError('CHAIN_REFUSED', 'the state was not taken');
-        this.#durableBlock = Number(await jsonRpc(url, 'eth_blockNumber'));
-        return;
-      } catch (error) {
-        // A node that died of it may die of chance: this throws then, and the dump stays for now.
-        await jsonRpc(url, 'eth_chainId');
-        this.#deps.log.error(
-          { path, error: messageOf(error) },
-          'a dump of the local chain cannot be loaded; it is put aside and the one before it taken',
-        );
-        await this.#dumps.putAside(path, 'unreadable');
-        this.#dumpsAside = await this.#dumps.listAside();
-        this.#loaded = null;
-      }
-    }
+  /**
+   * Loads the newest dump, if there is one.
+   *
+   * @returns false when it was put aside, since the node does not take it; the node may have taken a part of it.
+   */
+  async #load(url: string): Promise<boolean> {
+    const [path = null] = await this.#dumps.list();
+    this.#loaded = path;
     this.#durableBlock = null;
+    if (path === null) return true;
+    try {
+      const state = `0x${(await this.#dumps.read(path)).toString('hex')}`;
+      const loaded = await jsonRpc(url, 'anvil_loadState', [state], DUMP_TIMEOUT_MS);
+      if (loaded !== true) throw new WaystoneError('CHAIN_REFUSED', 'the state was not taken');
+      this.#durableBlock = Number(await jsonRpc(url, 'eth_blockNumber'));
+      return true;
+    } catch (error) {
+      // A node that died of it may have died by chance: this throws then, and the dump stays for now.
+      await jsonRpc(url, 'eth_chainId');
+      this.#deps.log.error(
+        { path, error: messageOf(error) },
+        'a dump of the local chain cannot be loaded; it is put aside and the one before it taken',
+      );
+      await this.#dumps.putAside(path, 'unreadable');
+      return false;
+    }
   }
 
   /** Starts the node again whenever it dies, until the chain is stopped. */
