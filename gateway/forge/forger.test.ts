@@ -386,6 +386,18 @@ it('lets a dataset from the future wait, and says until when', async () => {
   await expectOneDatEach();
 });
 
+it('forges what can be forged, however many wait for their time', async () => {
+  datasets.seal(20, { maxTimeUs: (Math.floor(Date.now() / 1000) + 3600) * 1e6 });
+  datasets.seal(2);
+  const made = forger();
+  for (let pass = 0; pass < 3 && datasets.results.length < 2; pass++) await made.pass();
+  expect(datasets.results.map(({ index }) => index)).toEqual([20, 21]);
+  await jsonRpc(chain.url, 'evm_increaseTime', [3700]);
+  await jsonRpc(chain.url, 'evm_mine');
+  await settle(made);
+  await expectOneDatEach();
+});
+
 it('confirms by depth where that is the rule', async () => {
   datasets.seal(1);
   const made = forger({}, { confirmation: { kind: 'depth', blocks: 5 } });

@@ -130,7 +130,10 @@ export class BatchTable {
       batch = undefined;
     }
     if (batch !== undefined && batch.clockTrusted !== kind.clockTrusted) {
-      this.#close(batch, kind.clockTrusted ? 'the clock is trusted now' : 'the clock is not trusted');
+      this.#close(
+        batch,
+        kind.clockTrusted ? 'the clock is trusted now' : 'the clock is not trusted',
+      );
       batch = undefined;
     }
     if (batch !== undefined && this.#isFull(batch)) {
