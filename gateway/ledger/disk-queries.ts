@@ -49,7 +49,9 @@ export function diskQueries(db: Database.Database) {
   const undated = db
     .prepare(
       `SELECT 1 FROM batches INDEXED BY batches_kept_by_age
-       WHERE state = 'forged' AND removed_at_us IS NULL AND (forged_at_us IS NULL OR forged_at_us > ?) LIMIT 1`,
+         WHERE state = 'forged' AND removed_at_us IS NULL AND forged_at_us IS NULL
+       UNION ALL SELECT 1 FROM batches INDEXED BY batches_kept_by_age
+         WHERE state = 'forged' AND removed_at_us IS NULL AND forged_at_us > ? LIMIT 1`,
     )
     .pluck();
   const isRemoved = db

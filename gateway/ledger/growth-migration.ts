@@ -41,6 +41,8 @@ CREATE INDEX sessions_open_of_device ON sessions (device) WHERE closed_at_us IS 
 -- The newest datasets that were forged, for what they cost.
 CREATE INDEX chain_intent_confirmed ON chain_intent (kind) WHERE state = 'confirmed';
 
+CREATE INDEX chain_tx_pending ON chain_tx (chain_id, account, nonce) WHERE state IN ('signed', 'sent');
+
 -- Sequences that are missing before the highest stored one of a session's stream.
 CREATE TABLE gaps (
   session INTEGER NOT NULL REFERENCES sessions ON DELETE CASCADE,

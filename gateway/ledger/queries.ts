@@ -260,9 +260,9 @@ function shownState(state: string): BatchState {
 function gapsOf(db: Database.Database, device: number): DeviceStatus['gaps'] {
   const rows = db
     .prepare(
-      `SELECT hex(sessions.session) AS session, stream, first, last FROM (
+      `SELECT hex(newest.session) AS session, stream, first, last FROM (
          SELECT id, session FROM sessions WHERE device = ? ORDER BY id DESC LIMIT ${SESSIONS_WITH_GAPS}
-       ) AS sessions JOIN gaps ON gaps.session = sessions.id LIMIT ?`,
+       ) AS newest JOIN gaps ON gaps.session = newest.id LIMIT ?`,
     )
     .all(device, GAPS_MAX) as { session: string; stream: number; first: number; last: number }[];
   return rows.map((row) => ({ ...row, session: row.session.toLowerCase() }));
