@@ -12,9 +12,10 @@ import {
 } from '@waystone/proto';
 import { startHttp } from './answers/index.js';
 import { loadKeys, loadToken } from './config/index.js';
-import { type Clock, systemClock } from './core/clock.js';
+import { type Clock, SystemClock } from './core/clock.js';
+import { ClockWatch } from './core/clock-watch.js';
 import type { Config } from './core/config.js';
-import { WaystoneError } from './core/errors.js';
+import { messageOf, WaystoneError } from './core/errors.js';
 import { GatewayKey } from './core/gateway-key.js';
 import type { Logger } from './core/logger.js';
 import { makeMetrics } from './core/metrics.js';
@@ -58,7 +59,10 @@ export interface RunningGateway {
 /** How often batches are looked at, ms: a batch is sealed at most so long after it is due. */
 const SEAL_EVERY_MS = 1_000;
 
-/** How often the space on disk is looked at. */
+/** How often it is kept for how long the clock has been doubted, ms: a restart forgets no more. */
+const DOUBT_KEPT_EVERY_MS = 600_000;
+
+/** How often the space on disk, and the clock, are looked at. */
 const DISK_EVERY_MS = 2_000;
 
 /** Signed settings kept, so that a fleet that comes back costs no signature each; some 400 bytes a device. */
@@ -75,6 +79,7 @@ const VERIFIERS = 2;
  */
 export async function startGateway(config: Config, deps: GatewayDeps): Promise<RunningGateway> {
   const { logger, onFatal } = deps;
+  const systemClock = new SystemClock();
   const clock = deps.clock ?? systemClock;
   const keys = await loadKeys(config.home);
   const key = new GatewayKey(keys.gateway.privateKey);
@@ -83,7 +88,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
   const datasetsFolder = join(config.dataFolder, 'datasets');
   const headFile = logHeadFile(config.home);
   mkdirSync(datasetsFolder, { recursive: true, mode: 0o700 });
-  const startedAtUs = clock.nowUs();
+  const startedAtMs = clock.monotonicMs();
   const metrics = makeMetrics();
   const stops: (() => Promise<void>)[] = [];
   let stopping: string | null = 'the gateway is starting';
@@ -102,7 +107,9 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
           })),
         committed: (id) => ledger.calls.forgeCommitted(id),
         forged: async (result) => {
-          await ledger.calls.forgeForged(result, clock.nowUs());
+          const { nowUs, doubt } = watch.look();
+          await ledger.calls.forgeForged(result, doubt === '' ? nowUs : null);
+          disk.forged(result.root);
           metrics.datasets.inc({ step: 'forged' });
           const batch = await reader.calls.dataset(result.root);
           if (batch?.dat) {
@@ -136,6 +143,15 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     );
     stops.push(() => ledger.stop());
     const { logId } = await ledger.calls.identity();
+    const { believedUs, doubtedMs } = await ledger.calls.clockMemory();
+    systemClock.remember(believedUs ?? 0, doubtedMs);
+    const watch = new ClockWatch(clock, logger, believedUs);
+    let doubtKeptMs = doubtedMs;
+    const keepDoubt = async (): Promise<void> => {
+      if (systemClock.doubtedMs - doubtKeptMs < DOUBT_KEPT_EVERY_MS) return;
+      doubtKeptMs = systemClock.doubtedMs;
+      await ledger.calls.keepClockDoubt(doubtKeptMs);
+    };
     const devices = new Map<string, DeviceRecord>();
     const byId = new Map<number, DeviceRecord>();
     const know = (device: DeviceRecord): void => {
@@ -174,13 +190,22 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     );
 
     // disk
-    await datasets.calls.finishRemovals(await reader.calls.removedRoots());
-    const disk = new DiskKeeper(config.disk, {
-      clock,
+    for (const root of await reader.calls.removedAmong(await datasets.calls.finishRemovals())) {
+      await datasets.calls.remove(root);
+    }
+    const disk: DiskKeeper = new DiskKeeper(config.disk, {
+      time: () => {
+        // Only a restart's memory: what fails now is kept at the next look.
+        keepDoubt().catch((error) => logger.warn({ error: messageOf(error) }, 'clock not kept'));
+        return watch.look();
+      },
+      monotonicMs: () => clock.monotonicMs(),
       logger,
       dataFolder: config.dataFolder,
       use: () => reader.calls.diskUse(),
       refuseNew: (code) => ledger.refuseNew(code),
+      hasUndated: (nowUs) => reader.calls.hasUndated(nowUs),
+      dateForged: (nowUs) => ledger.calls.dateForged(nowUs),
       removable: (limits, nowUs) => reader.calls.removable(limits, nowUs),
       remove: async ({ batch, root }, nowUs) => {
         await ledger.calls.markRemoved(batch, nowUs);
@@ -278,7 +303,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       clock,
       gatewayDid: did,
       logId: toHex(logId),
-      startedAtUs,
+      startedAtMs,
       ledger,
       reader: reader.calls,
       datasets: datasets.calls,

@@ -31,7 +31,8 @@ export interface LiveViewDeps {
   readonly clock: Clock;
   readonly gatewayDid: string;
   readonly logId: string;
-  readonly startedAtUs: number;
+  /** When it started, ms of the clock's monotonic time. */
+  readonly startedAtMs: number;
   readonly ledger: Ledger;
   readonly reader: Remote<LedgerQueries>;
   readonly datasets: Remote<DatasetOperations>;
@@ -134,18 +135,18 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     folder: folderOf(batch.root ?? ''),
   });
 
-  const toDeviceStatus = (row: DeviceRow, id: number): DeviceStatus => ({
+  const toDeviceStatus = ({ id, ...row }: DeviceRow): DeviceStatus => ({
     ...row,
     keyType: keyFromDid(row.did).type,
     connected: broker.isConnected(id),
   });
 
   /** One device; a fleet that is enrolled one by one must not cost a look at all of it each time. */
-  const deviceStatus = async ({ did, id }: DeviceRecord): Promise<DeviceStatus> => {
+  const deviceStatus = async ({ did }: DeviceRecord): Promise<DeviceStatus> => {
     await deps.ledger.calls.writeCounters();
     const row = await reader.device(did);
     if (row === null) throw new Error(`device ${did} is not in the ledger`);
-    return toDeviceStatus(row, id);
+    return toDeviceStatus(row);
   };
 
   const toRelayStatus = ({ id, name, login, devices, addedAtUs }: RelayRecord): RelayStatus => ({
@@ -167,7 +168,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
       why: notReady ?? troubles.join('; '),
       mqtt: `${config.mqtt.tlsKeyFile === undefined ? 'mqtt' : 'mqtts'}://${host}:${broker.port}`,
       http: deps.httpAddress(),
-      clockTrusted: clock.isTrusted(),
+      clockTrusted: clock.isTrusted(clock.nowUs()),
       diskFreeBytes: disk.bavail * disk.bsize,
       dataBytes:
         use === null
@@ -181,7 +182,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
   const gasPerDay = async (): Promise<number | null> => {
     if (forge.network === 'none') return null;
     const [datasets, gas] = await Promise.all([
-      reader.sealedSince(clock.nowUs() - DAY_US),
+      reader.sealedWithin(clock.nowUs() - DAY_US, clock.nowUs()),
       reader.gasPerDataset(),
     ]);
     return Math.round(datasets * (gas ?? GAS_PER_DATASET));
@@ -201,12 +202,14 @@ export function liveView(deps: LiveViewDeps): GatewayView {
       await deps.ledger.calls.writeCounters();
       const { batches, ...totals } = await reader.totals();
       const status = forge.status();
+      const nowUs = clock.nowUs();
       return {
         version: VERSION,
         gateway: deps.gatewayDid,
         logId: deps.logId,
-        startedAtUs: deps.startedAtUs,
-        nowUs: clock.nowUs(),
+        // By the time that passed: the clock may have been set since.
+        startedAtUs: nowUs - Math.round((clock.monotonicMs() - deps.startedAtMs) * 1000),
+        nowUs,
         box: await box(),
         uplink:
           forge.network === 'none'
@@ -238,14 +241,13 @@ export function liveView(deps: LiveViewDeps): GatewayView {
       };
     },
 
-    devices: async () => {
+    devices: async (limit, after) => {
       await deps.ledger.calls.writeCounters();
-      const [rows, ledgerDevices] = await Promise.all([
-        reader.devices(),
-        deps.ledger.calls.devices(),
-      ]);
-      const ids = new Map(ledgerDevices.map((device) => [device.did, device.id]));
-      return rows.map((row) => toDeviceStatus(row, ids.get(row.did) ?? -1));
+      const start = after === null ? 0 : await reader.deviceId(after);
+      if (start === null) {
+        throw new WaystoneError('DEVICE_UNKNOWN', `device ${after} is not enrolled`);
+      }
+      return (await reader.devices(limit, start)).map(toDeviceStatus);
     },
 
     batches: async (limit) => (await reader.batches(limit)).map(toBatchStatus),

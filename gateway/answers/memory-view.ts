@@ -34,8 +34,14 @@ export class MemoryGatewayView implements GatewayView {
     return this.#answer(this.statusRow);
   }
 
-  async devices(): Promise<DeviceStatus[]> {
-    return this.#answer([...this.deviceRows.values()]);
+  async devices(limit: number, after: string | null): Promise<DeviceStatus[]> {
+    requireLimit(limit);
+    const rows = [...this.deviceRows.values()];
+    const from = after === null ? 0 : rows.findIndex(({ did }) => did === after) + 1;
+    if (after !== null && from === 0) {
+      throw new WaystoneError('DEVICE_UNKNOWN', `device ${after} is not enrolled`);
+    }
+    return this.#answer(rows.slice(from, from + limit));
   }
 
   async batches(limit: number): Promise<BatchStatus[]> {
@@ -216,6 +222,7 @@ export function exampleStatus(): GatewayStatus {
         bytesPerSecond: 2_400,
         hoursLeft: 5_900,
         refusal: '',
+        retentionWaits: '',
       },
     },
     uplink: { state: 'ok', why: '' },

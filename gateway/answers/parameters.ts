@@ -60,9 +60,12 @@ export function batchParameter(text: string): number {
   return integerParameter('batch', text, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** `?limit=`: how many of the newest are wanted. */
+/** Items of a list that are given at once. */
+export const LIMIT_MAX = 1000;
+
+/** `?limit=`: how many are wanted. */
 export function limitParameter(text: string | undefined, fallback: number): number {
-  return text === undefined ? fallback : integerParameter('limit', text, 1, 1000);
+  return text === undefined ? fallback : integerParameter('limit', text, 1, LIMIT_MAX);
 }
 
 /** A short text of a person: label or reason. */

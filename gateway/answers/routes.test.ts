@@ -10,7 +10,9 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { didFromKey } from '@waystone/proto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { testKeyNamed } from '../../proto/test-data/test-signer.js';
 import { WaystoneError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import { type HttpServer, startHttp } from './http-server.js';
@@ -187,6 +189,27 @@ describe('HTTP API', () => {
         manifest: { root: ROOT },
       });
       expect(await (await ask('/v1/refusals')).json()).toEqual({ refusals: view.refusalRows });
+    });
+
+    it('tells devices a page at a time, in the order in which they were enrolled', async () => {
+      const dids = [
+        DID,
+        ...['a', 'b', 'c'].map((name) => didFromKey(testKeyNamed('Ed25519', name).publicKey)),
+      ];
+      for (const did of dids) await view.enrol(did, '');
+      const page = async (query: string): Promise<string[]> => {
+        const body = (await (await ask(`/v1/devices${query}`)).json()) as {
+          devices: { did: string }[];
+        };
+        return body.devices.map(({ did }) => did);
+      };
+      expect(await page('')).toEqual(dids);
+      expect(await page('?limit=2')).toEqual(dids.slice(0, 2));
+      expect(await page(`?limit=2&after=${dids[1]}`)).toEqual(dids.slice(2));
+      expect(await page(`?after=${dids[3]}`)).toEqual([]);
+      const unknown = didFromKey(testKeyNamed('Ed25519', 'unknown').publicKey);
+      await expectError(await ask(`/v1/devices?after=${unknown}`), 404, 'DEVICE_UNKNOWN');
+      await expectError(await ask('/v1/devices?after=x'), 400, 'DID_INVALID');
     });
 
     it('enrols a device once and revokes it', async () => {
@@ -377,6 +400,8 @@ describe('HTTP API', () => {
       ['/v1/batches?limit=1001', 'limit'],
       ['/v1/batches?limit=1e2', 'limit'],
       ['/v1/refusals?limit=-1', 'limit'],
+      ['/v1/datasets?limit=1001', 'limit'],
+      ['/v1/devices?limit=1001', 'limit'],
       ['/v1/batches/x', 'batch must be an integer'],
       ['/v1/batches/99999999999999999999', 'batch must be an integer'],
       ['/v1/datasets/abc', 'root must be 64 hex digits'],

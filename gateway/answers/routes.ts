@@ -10,6 +10,7 @@ import {
   carriedParameter,
   didParameter,
   folderParameter,
+  LIMIT_MAX,
   limitParameter,
   noteParameter,
   relayParameter,
@@ -65,7 +66,12 @@ export function buildApp(options: AppOptions, { view, logger }: AppDeps): Hono {
 
   app.get('/v1/status', async (context) => context.json(await view.status()));
 
-  app.get('/v1/devices', async (context) => context.json({ devices: await view.devices() }));
+  app.get('/v1/devices', async (context) => {
+    const limit = limitParameter(context.req.query('limit'), LIMIT_MAX);
+    const after = context.req.query('after');
+    const devices = await view.devices(limit, after === undefined ? null : didParameter(after));
+    return context.json({ devices });
+  });
   app.post('/v1/devices', async (context) => {
     const body = await readJsonObject(context.req.raw);
     requireFields(body, ['did', 'label']);

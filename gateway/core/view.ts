@@ -6,7 +6,11 @@ import type { Manifest } from '@waystone/proto';
  */
 export interface GatewayView {
   status(): Promise<GatewayStatus>;
-  devices(): Promise<DeviceStatus[]>;
+  /**
+   * In the order in which they were enrolled, behind the one named by `after`.
+   * @throws WaystoneError DEVICE_UNKNOWN.
+   */
+  devices(limit: number, after: string | null): Promise<DeviceStatus[]>;
   /** Newest first. */
   batches(limit: number): Promise<BatchStatus[]>;
   batch(id: number): Promise<BatchStatus | null>;
@@ -110,6 +114,8 @@ export interface DiskStatus {
   readonly hoursLeft: number | null;
   /** Why new data is told to wait, or "". */
   readonly refusal: string;
+  /** Why no forged dataset is removed for its age now, or "". */
+  readonly retentionWaits: string;
 }
 
 export interface DeviceStatus {

@@ -58,7 +58,7 @@ const FORGE_TIMEOUT_MS = 120_000;
  * @throws WaystoneError DEMO_FAILED when a step does not come to its end, or what the gateway throws.
  */
 export async function runDemo(options: DemoOptions, screen: DemoScreen): Promise<RunningDemo> {
-  const startedAtMs = Date.now();
+  const startedAtMs = performance.now();
   const home = await mkdtemp(join(tmpdir(), 'waystone-demo-'));
   let gateway: RunningGateway | null = null;
   const stop = async (): Promise<void> => {
@@ -96,7 +96,7 @@ export async function runDemo(options: DemoOptions, screen: DemoScreen): Promise
         transaction: dat?.transaction ?? '',
       })),
       verified: verified && sent.refusedEnvelopes === 0,
-      seconds: Math.round((Date.now() - startedAtMs) / 100) / 10,
+      seconds: Math.round((performance.now() - startedAtMs) / 100) / 10,
     };
     const token = await loadToken(home);
     const statusPage = `http://127.0.0.1:${gateway.httpPort}/#token=${token}`;
@@ -147,7 +147,7 @@ async function replay(gateway: RunningGateway, options: DemoOptions, screen: Dem
 
 /** Waits until every dataset has its token. */
 async function forged(gateway: RunningGateway, screen: DemoScreen): Promise<DatasetStatus[]> {
-  const deadline = Date.now() + FORGE_TIMEOUT_MS;
+  const deadline = performance.now() + FORGE_TIMEOUT_MS;
   for (;;) {
     const batches = await gateway.view.batches(1000);
     const done = batches.filter(({ state }) => state === 'forged').length;
@@ -157,7 +157,7 @@ async function forged(gateway: RunningGateway, screen: DemoScreen): Promise<Data
       waiting === undefined ? 'forged' : `batch ${waiting.id} waits for ${waiting.waitsFor}`,
     );
     if (waiting === undefined && batches.length > 0) break;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new WaystoneError(
         'DEMO_FAILED',
         `batch ${waiting?.id} is still ${waiting?.state} after ${FORGE_TIMEOUT_MS / 1000} s; it waits for ${waiting?.waitsFor}`,

@@ -1,5 +1,5 @@
 import { statfs } from 'node:fs/promises';
-import type { Clock } from '../core/clock.js';
+import type { SteadyTime } from '../core/clock-watch.js';
 import { messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { DiskStatus } from '../core/view.js';
@@ -12,14 +12,24 @@ export interface RemovableDataset {
   readonly root: string;
 }
 
+/** How long a dataset that has just been forged is kept at least, ms: its devices are still being told. */
+const FORGED_AT_LEAST_MS = 60_000;
+
 export interface DiskKeeperDeps {
-  readonly clock: Clock;
+  /** The time, and whether ages can be told from it. */
+  readonly time: () => SteadyTime;
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonicMs: () => number;
   readonly logger: Logger;
   readonly dataFolder: string;
   readonly use: () => Promise<DiskUse>;
   /** Tells the ledger to answer new data with this code, or to take it again. */
   readonly refuseNew: (code: DiskRefusal['code'] | null) => Promise<void>;
-  /** Forged datasets that the limits no longer keep, oldest first. */
+  /** Whether forged datasets have no date, or one that is still to come. */
+  readonly hasUndated: (nowUs: number) => Promise<boolean>;
+  /** Dates those; they are kept as if they had been forged now. */
+  readonly dateForged: (nowUs: number) => Promise<void>;
+  /** Forged datasets that the limits no longer keep, oldest first; some of them at a time. */
   readonly removable: (limits: DiskLimits, nowUs: number) => Promise<readonly RemovableDataset[]>;
   /** Notes, durably, that a dataset's files go; then removes them. Done again, it is harmless. */
   readonly remove: (dataset: RemovableDataset, nowUs: number) => Promise<void>;
@@ -27,7 +37,8 @@ export interface DiskKeeperDeps {
 
 /**
  * Watches the space that data takes: refuses new data before the disk is full, and removes files of forged datasets
- * that are not to be kept. Data that is not forged is never removed.
+ * that are not to be kept. Data that is not forged is never removed, and nothing is removed for its age while ages
+ * cannot be told from the clock.
  */
 export class DiskKeeper {
   readonly #limits: DiskLimits;
@@ -35,6 +46,8 @@ export class DiskKeeper {
   readonly #rate = new StoredRate();
   #refusal: DiskRefusal | null = null;
   #status: DiskStatus | null = null;
+  /** When datasets were forged, ms of the monotonic clock, by root; the newest ones. */
+  readonly #justForged = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> = Promise.resolve();
 
@@ -59,20 +72,22 @@ export class DiskKeeper {
     await this.#running;
   }
 
+  /** A dataset has just been forged. */
+  forged(root: string): void {
+    this.#justForged.set(root, this.#deps.monotonicMs());
+  }
+
   check(): Promise<void> {
     this.#running = this.#running.then(() => this.#check());
     return this.#running;
   }
 
   async #check(): Promise<void> {
-    const { clock, logger } = this.#deps;
+    const { logger } = this.#deps;
     try {
-      await this.#look();
-      const nowUs = clock.nowUs();
-      for (const dataset of await this.#deps.removable(this.#limits, nowUs)) {
-        await this.#deps.remove(dataset, nowUs);
-        logger.info({ root: dataset.root }, 'files of a forged dataset removed by retention');
-      }
+      const time = this.#deps.time();
+      await this.#look(time);
+      await this.#remove(time);
     } catch (error) {
       logger.error(
         { error: messageOf(error) },
@@ -81,11 +96,30 @@ export class DiskKeeper {
     }
   }
 
-  async #look(): Promise<void> {
-    const { clock, dataFolder, logger } = this.#deps;
+  async #remove({ nowUs, doubt }: SteadyTime): Promise<void> {
+    const { forgedBytesMax, forgedDaysKept } = this.#limits;
+    if (forgedBytesMax === 0 && forgedDaysKept === 0) return;
+    for (const [root, atMs] of this.#justForged) {
+      if (this.#deps.monotonicMs() - atMs > FORGED_AT_LEAST_MS) this.#justForged.delete(root);
+    }
+    const agesCount = doubt === '' && forgedDaysKept > 0;
+    if (agesCount && (await this.#deps.hasUndated(nowUs))) await this.#deps.dateForged(nowUs);
+    const limits = { ...this.#limits, forgedDaysKept: agesCount ? forgedDaysKept : 0 };
+    for (const dataset of await this.#deps.removable(limits, nowUs)) {
+      if (this.#justForged.has(dataset.root)) continue;
+      await this.#deps.remove(dataset, nowUs);
+      this.#deps.logger.info(
+        { root: dataset.root },
+        'files of a forged dataset removed by retention',
+      );
+    }
+  }
+
+  async #look(time: SteadyTime): Promise<void> {
+    const { dataFolder, logger } = this.#deps;
     const [disk, use] = await Promise.all([statfs(dataFolder), this.#deps.use()]);
     const freeBytes = disk.bavail * disk.bsize;
-    const { roomBytes, refusal } = judgeDisk(freeBytes, use, this.#limits, clock.nowUs());
+    const { roomBytes, refusal } = judgeDisk(freeBytes, use, this.#limits, time);
     this.#rate.update(use.everBytes, performance.now());
     const { bytesPerSecond } = this.#rate;
     this.#status = {
@@ -98,6 +132,7 @@ export class DiskKeeper {
       bytesPerSecond: Math.round(bytesPerSecond),
       hoursLeft: bytesPerSecond < 1 ? null : roomBytes / bytesPerSecond / 3600,
       refusal: refusal?.why ?? '',
+      retentionWaits: this.#limits.forgedDaysKept > 0 ? time.doubt : '',
     };
     if (refusal?.code !== this.#refusal?.code) {
       await this.#deps.refuseNew(refusal?.code ?? null);

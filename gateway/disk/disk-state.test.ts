@@ -21,8 +21,15 @@ const USE: DiskUse = {
   everBytes: 90 * MIB,
 };
 
-const judge = (freeMib: number, limits: Partial<DiskLimits> = {}, use: Partial<DiskUse> = {}) =>
-  judgeDisk(freeMib * MIB, { ...USE, ...use }, { ...LIMITS, ...limits }, NOW_US);
+const judge = (
+  freeMib: number,
+  limits: Partial<DiskLimits> = {},
+  use: Partial<DiskUse> = {},
+  doubt = '',
+) => {
+  const time = { nowUs: NOW_US, doubt };
+  return judgeDisk(freeMib * MIB, { ...USE, ...use }, { ...LIMITS, ...limits }, time);
+};
 
 describe('judgeDisk', () => {
   it('keeps the reserve free, and as much again as waits to be sealed', () => {
@@ -42,6 +49,12 @@ describe('judgeDisk', () => {
     expect(judge(5000, { unforgedHoursMax: 5 }).refusal).toBeNull();
     expect(judge(5000, { unforgedHoursMax: 4 }).refusal?.code).toBe('DISK_FULL');
     expect(judge(5000, { unforgedHoursMax: 4 }, { oldestUnforgedUs: null }).refusal).toBeNull();
+  });
+
+  it('counts no hours while ages cannot be told from the clock', () => {
+    const age = { oldestUnforgedUs: 0 };
+    expect(judge(5000, { unforgedHoursMax: 4 }, age).refusal?.code).toBe('DISK_FULL');
+    expect(judge(5000, { unforgedHoursMax: 4 }, age, 'it was set').refusal).toBeNull();
   });
 
   it('says OVERLOADED when sealing is behind', () => {

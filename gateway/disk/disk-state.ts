@@ -1,4 +1,5 @@
 import type { Code } from '@waystone/proto';
+import type { SteadyTime } from '../core/clock-watch.js';
 
 /** What an operator sets; bytes and hours of 0 are no limit. */
 export interface DiskLimits {
@@ -20,7 +21,7 @@ export interface DiskUse {
   readonly unsealedBytes: number;
   /** Folders of sealed datasets without a DAT. */
   readonly unforgedBytes: number;
-  /** When the oldest of them, or the oldest open batch, was begun, µs UTC; null when there is none. */
+  /** When the first batch without a DAT was begun by a trusted clock, µs UTC; null when there is none. */
   readonly oldestUnforgedUs: number | null;
   /** Folders of forged datasets that are still there. */
   readonly forgedBytes: number;
@@ -39,7 +40,8 @@ export interface DiskRefusal {
 const HOUR_US = 3_600_000_000;
 
 /**
- * How much new data fits, and whether any is taken.
+ * How much new data fits, and whether any is taken. Hours count only while ages can be told from the clock: one that
+ * is set to another year must not stop the data.
  *
  * Sealing writes a batch once more before its file goes, so as much as waits to be sealed must stay free as well.
  *
@@ -49,7 +51,7 @@ export function judgeDisk(
   freeBytes: number,
   use: DiskUse,
   limits: DiskLimits,
-  nowUs: number,
+  time: SteadyTime,
 ): { readonly roomBytes: number; readonly refusal: DiskRefusal | null } {
   const { reservedBytes, unsealedBytesMax, unforgedBytesMax, unforgedHoursMax } = limits;
   const unforged = use.unsealedBytes + use.unforgedBytes;
@@ -69,8 +71,8 @@ export function judgeDisk(
       `${mib(unforged)} are not forged yet and disk.unforgedBytesMax is ${mib(unforgedBytesMax)}; see why forging waits, or raise it`,
     );
   }
-  const hours = use.oldestUnforgedUs === null ? 0 : (nowUs - use.oldestUnforgedUs) / HOUR_US;
-  if (unforgedHoursMax > 0 && hours > unforgedHoursMax) {
+  const hours = use.oldestUnforgedUs === null ? 0 : (time.nowUs - use.oldestUnforgedUs) / HOUR_US;
+  if (time.doubt === '' && unforgedHoursMax > 0 && hours > unforgedHoursMax) {
     return full(
       'DISK_FULL',
       `data of ${Math.floor(hours)} hours ago is not forged yet and disk.unforgedHoursMax is ${unforgedHoursMax}; see why forging waits, or raise it`,

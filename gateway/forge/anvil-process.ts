@@ -46,12 +46,19 @@ export function anvilBinary(
   }
 }
 
+/** How a node ended: its exit code, or the signal that ended it; and its last words. */
+export interface AnvilEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly words: string;
+}
+
 /** A running anvil. */
 export interface Anvil {
   readonly url: string;
   readonly pid: number;
-  /** Resolves when the process is gone. */
-  readonly exited: Promise<void>;
+  /** Resolves when the process is gone; with how it ended. */
+  readonly exited: Promise<AnvilEnd>;
   /** SIGTERM, then SIGKILL when it does not go. */
   stop(): Promise<void>;
 }
@@ -97,22 +104,24 @@ export async function startAnvil(options: AnvilOptions): Promise<Anvil> {
   child.stdout?.on('data', keep);
   child.stderr?.on('data', keep);
   const state = { gone: false };
-  const exited = new Promise<void>((resolve) => {
-    const end = (error?: unknown): void => {
-      if (error instanceof Error) output += error.message;
+  const exited = new Promise<AnvilEnd>((resolve) => {
+    const end = (code: number | null, signal: NodeJS.Signals | null): void => {
       state.gone = true;
-      resolve();
+      resolve({ code, signal, words: output.trim() });
     };
     child.once('exit', end);
-    child.once('error', end);
+    child.once('error', (error) => {
+      output += error.message;
+      end(null, null);
+    });
   });
   const pid = child.pid;
   if (pid !== undefined) {
     const mark = { pid, port, startTime: startTimeOf(pid) ?? '' };
     replaceFile(options.markFile, JSON.stringify(mark), 0o600);
   }
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (!state.gone && Date.now() < deadline) {
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  while (!state.gone && performance.now() < deadline) {
     try {
       const chainId = Number(await jsonRpc(url, 'eth_chainId', [], 1_000));
       // Another process may have taken the port in between.
@@ -156,7 +165,7 @@ export async function endOrphan(markFile: string): Promise<boolean> {
 
 async function stopChild(
   child: ChildProcess,
-  exited: Promise<void>,
+  exited: Promise<unknown>,
   markFile: string,
 ): Promise<void> {
   child.kill('SIGTERM');

@@ -88,8 +88,8 @@ async function send(
   });
   const hash = Transaction.from(raw).hash as string;
   await provider.send('eth_sendRawTransaction', [raw]);
-  const deadline = Date.now() + RECEIPT_TIMEOUT_MS;
-  while (Date.now() < deadline) {
+  const deadline = performance.now() + RECEIPT_TIMEOUT_MS;
+  while (performance.now() < deadline) {
     const receipt = await provider.getTransactionReceipt(hash);
     if (receipt?.status === 1) return;
     if (receipt !== null) break;

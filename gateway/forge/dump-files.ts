@@ -6,6 +6,7 @@ import { join } from 'node:path';
 export const DUMPS_KEPT = 2;
 
 const NAME = /^state-(\d{10})\.gz$/;
+const NAME_ASIDE = /^state-\d{10}\.gz\.(unreadable|crashes)$/;
 
 /**
  * Files of a chain's dumped states, the highest number being the newest. Asynchronous, since a dump may have
@@ -35,8 +36,11 @@ export class DumpFiles {
 
   /** Writes the next dump, durable when this resolves, and removes those that are too old. */
   async write(content: Uint8Array): Promise<void> {
-    const [newest] = await this.list();
-    const number = newest === undefined ? 0 : Number(newest.slice(-13, -3));
+    // Numbers of dumps that were put aside are not given again, so that a later one never takes their name.
+    const numbers = (await readdir(this.#folder)).map((name) =>
+      Number(/^state-(\d{10})\.gz/.exec(name)?.[1] ?? 0),
+    );
+    const number = Math.max(0, ...numbers);
     const path = join(this.#folder, `state-${String(number + 1).padStart(10, '0')}.gz`);
     const temporary = `${path}.tmp`;
     const file = await open(temporary, 'w', 0o600);
@@ -51,10 +55,23 @@ export class DumpFiles {
     for (const old of (await this.list()).slice(DUMPS_KEPT)) await rm(old, { force: true });
   }
 
-  /** Puts a dump that cannot be loaded aside, for someone to look at. */
-  async putAside(path: string): Promise<void> {
-    await rename(path, `${path}.unreadable`);
+  /**
+   * Puts a dump that cannot be loaded aside, for someone to look at.
+   *
+   * @param why `unreadable`: the node does not take it · `crashes`: the node dies of it.
+   */
+  async putAside(path: string, why: 'unreadable' | 'crashes'): Promise<void> {
+    await rename(path, `${path}.${why}`);
     await this.#sync();
+  }
+
+  /** Paths of dumps that were put aside, by this run or an earlier one. */
+  async listAside(): Promise<string[]> {
+    const names = await readdir(this.#folder);
+    return names
+      .filter((name) => NAME_ASIDE.test(name))
+      .sort()
+      .map((name) => join(this.#folder, name));
   }
 
   async #sync(): Promise<void> {

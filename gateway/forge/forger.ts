@@ -1,5 +1,4 @@
 import type { BaseWallet, JsonRpcProvider } from 'ethers';
-import type { Clock } from '../core/clock.js';
 import { crashPoint } from '../core/crash-point.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import type {
@@ -72,7 +71,6 @@ export interface ForgerDeps {
   readonly chain: ChainAccess;
   readonly operator: BaseWallet;
   readonly owner: BaseWallet | null;
-  readonly clock: Clock;
   readonly log: Logger;
   /** For tests. */
   readonly crashPoint?: (name: ForgeCrashPoint) => void;
@@ -92,8 +90,8 @@ class NotYet extends Error {
 export interface PassResult {
   /** There is more to do at once. */
   readonly more: boolean;
-  /** When something that waits becomes possible, µs UTC; null when nothing waits for a time. */
-  readonly wakeAtUs: number | null;
+  /** In how many ms, by the chain's time, something that waits becomes possible; null when nothing waits for a time. */
+  readonly wakeInMs: number | null;
 }
 
 /**
@@ -194,9 +192,10 @@ export class Forger {
     const intents = await journal.openIntents(chainId, 'dataset');
     const open = new Map(intents.map((intent) => [intent.key, intent]));
     let failure: unknown = null;
-    for (const dataset of await datasets.ready(DATASETS_PER_PASS)) {
+    // Those that wait for their time stay ready; so many more are asked for that they hide no others.
+    for (const dataset of await datasets.ready(intents.length + DATASETS_PER_PASS)) {
       try {
-        const intent = await this.#intend(dataset);
+        const intent = await this.#intend(provider, dataset);
         // Confirmed before a crash, but not reported: only the report is left.
         if (intent.state === 'confirmed') await this.#report(intent);
         else open.set(intent.key, intent);
@@ -218,15 +217,14 @@ export class Forger {
       await this.#setup.ensure(provider, contracts);
       await this.#confirm(provider, []);
       if (failure !== null) throw failure;
-      return { more: false, wakeAtUs: null };
+      return { more: false, wakeInMs: null };
     }
 
     await this.#setup.ensure(provider, contracts);
-    const batch = inLogOrder([...open.values()]).slice(0, DATASETS_PER_PASS);
     const finalised: Intent[] = [];
     let wakeAtUs: number | null = null;
-    for (const intent of batch) {
-      if (this.#stopping.signal.aborted) break;
+    for (const intent of inLogOrder([...open.values()])) {
+      if (this.#stopping.signal.aborted || finalised.length === DATASETS_PER_PASS) break;
       try {
         finalised.push(await this.#forge(provider, contracts, intent));
         this.#note(intent, 'waits until its block is safe');
@@ -245,8 +243,8 @@ export class Forger {
     }
     const confirmed = await this.#confirm(provider, finalised);
     if (failure !== null) throw failure;
-    const more = open.size > batch.length && confirmed > 0;
-    return { more: more || confirmed === DATASETS_PER_PASS, wakeAtUs };
+    const wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
+    return { more: finalised.length === DATASETS_PER_PASS && confirmed > 0, wakeInMs };
   }
 
   async #run(): Promise<void> {
@@ -257,14 +255,13 @@ export class Forger {
       this.#state = 'working';
       let waitMs = idleMs;
       try {
-        const { more, wakeAtUs } = await this.pass();
+        const { more, wakeInMs } = await this.pass();
         failures = 0;
         this.#lastError = null;
         this.#isReachable = true;
         if (more) waitMs = 0;
-        else if (wakeAtUs !== null) {
-          waitMs = Math.min(idleMs, Math.max(0, (wakeAtUs - this.#deps.clock.nowUs()) / 1000));
-        }
+        // Not at once, even if the chain's time has passed it: that would ask the node without end.
+        else if (wakeInMs !== null) waitMs = Math.min(idleMs, Math.max(retryMinMs, wakeInMs));
         this.#state = 'idle';
         this.#why = [...this.#waiting.values()].find((dataset) => dataset.waitsFor)?.waitsFor ?? '';
       } catch (error) {
@@ -292,8 +289,8 @@ export class Forger {
   }
 
   /** The dataset's intent, written if it is new. Its record never changes after that. */
-  async #intend(dataset: ForgeDataset): Promise<Intent> {
-    const { journal, clock } = this.#deps;
+  async #intend(provider: JsonRpcProvider, dataset: ForgeDataset): Promise<Intent> {
+    const { journal } = this.#deps;
     const { chainId, idao, gateway, terms } = this.#options;
     const key = this.#intentKey(dataset);
     const record = datasetRecord(dataset, idao, gateway.deviceId);
@@ -304,7 +301,8 @@ export class Forger {
       if (recordHash(written) === recordHash({ ...record, url: written.url })) return known;
       // Written again as it is now: the journal refuses, and says so.
     }
-    const params = datParams(terms, clock.nowUs());
+    // By the chain's time, which judges expiry; our own clock may be wrong, and an intent never changes.
+    const params = datParams(terms, await chainTimeUs(provider));
     const intent = await journal.addIntent({
       key,
       chainId,
@@ -355,7 +353,7 @@ export class Forger {
     if (status.status === 'committed') {
       this.#windowSeconds ??= await contracts.windowSeconds();
       const untilUs = (status.committedAt + this.#windowSeconds) * 1e6;
-      if (this.#windowSeconds > 0 && untilUs > this.#deps.clock.nowUs()) {
+      if (this.#windowSeconds > 0 && untilUs > (await chainTimeUs(provider))) {
         throw new NotYet(
           `its window is open until ${new Date(untilUs / 1000).toISOString()}`,
           untilUs,
@@ -490,6 +488,16 @@ export class Forger {
       if (this.#stopping.signal.aborted) this.#wake();
     });
   }
+}
+
+/** Time of the chain's next block, µs: now, for a chain. */
+async function chainTimeUs(provider: JsonRpcProvider): Promise<number> {
+  for (const tag of ['pending', 'latest']) {
+    const block: unknown = await provider.send('eth_getBlockByNumber', [tag, false]);
+    const { timestamp } = (block ?? {}) as { timestamp?: string };
+    if (timestamp !== undefined) return Number(timestamp) * 1e6;
+  }
+  throw new WaystoneError('FORGE_LOST', 'the chain has no head');
 }
 
 function idOf(intent: Intent): ForgeDatasetId {

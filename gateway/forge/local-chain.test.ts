@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { getBytes } from 'ethers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { IDAOFactory__factory } from '../contracts/types/index.js';
@@ -176,8 +177,116 @@ it.each(['garbage', 'torn', 'empty'])(
     const again = await start(log);
     expect(await hashAt(again, old.number)).toBe(old.hash);
     expect(log.lines.join('\n')).toContain('cannot be loaded');
+    expect(again.status().dumpsAside).toEqual([`${newest}.unreadable`]);
+    expect(readFileSync(`${newest}.unreadable`)).toEqual(damaged);
   },
 );
+
+it('takes nothing of a state that was taken in part', async () => {
+  const chain = await start();
+  const old = await mine(chain);
+  await chain.stop();
+  const [older = ''] = dumps();
+  // A node takes the block number of such a state before it misses the block.
+  const dump = JSON.parse(gunzipSync(readFileSync(join(folder, older))).toString());
+  dump.block.number = '0xfffffffff';
+  dump.best_block_number = '0xfffffffff';
+  const newer = older.replace(/\d{10}/, '0000000009');
+  writeFileSync(join(folder, newer), gzipSync(JSON.stringify(dump)));
+  const again = await start();
+  expect(await hashAt(again, old.number)).toBe(old.hash);
+  expect((await mine(again)).number).toBe(old.number + 1);
+  // Its number is not given again.
+  await again.persist();
+  expect(dumps()).toEqual([older, older.replace(/\d{10}/, '0000000010')]);
+});
+
+describe('a dump that the node dies of', () => {
+  /** A node that may use so little memory that a state of many accounts ends it. */
+  function smallNode(): string {
+    const script = join(folder, 'small-anvil');
+    writeFileSync(script, `#!/bin/sh\nulimit -d 204800\nexec ${anvilBinary()} "$@"\n`, {
+      mode: 0o700,
+    });
+    return script;
+  }
+
+  /** A newer dump, whole and valid, of a state that does not fit. */
+  function addLargeDump(): string {
+    const newest = join(folder, dumps().at(-1) as string);
+    const dump = JSON.parse(gunzipSync(readFileSync(newest)).toString());
+    for (let i = 0; i < 400_000; i++) {
+      const address = `0x${(i + 4096).toString(16).padStart(40, '0')}`;
+      dump.accounts[address] = { nonce: 0, balance: '0x0', code: '0x', storage: {} };
+    }
+    const path = newest.replace(/\d{10}/, '0000000100');
+    writeFileSync(path, gzipSync(JSON.stringify(dump), { level: 1 }));
+    return path;
+  }
+
+  it('is put aside after its second death, and the one before it taken', async () => {
+    const chain = await start();
+    const old = await mine(chain);
+    await chain.stop();
+    const large = addLargeDump();
+    const log = new MemoryLog();
+    const again = new LocalChain({ folder, binary: smallNode() }, { log });
+    running.push(again);
+    await again.start();
+    expect(await hashAt(again, old.number)).toBe(old.hash);
+    expect(again.status()).toMatchObject({ state: 'running', dumpsAside: [`${large}.crashes`] });
+    expect(log.lines.join('\n')).toContain('dies of this dump');
+    expect(log.lines.join('\n')).toContain('memory allocation');
+    // What was put aside stays, and is told of, until someone removes it.
+    await again.persist();
+    await again.stop();
+    expect(readdirSync(folder)).toContain(`${basename(large)}.crashes`);
+    const third = await start();
+    expect(third.status().dumpsAside).toEqual([`${large}.crashes`]);
+  });
+
+  it('gives way to a chain that begins anew when there is none before it', async () => {
+    const chain = await start();
+    await chain.stop();
+    addLargeDump();
+    for (const name of dumps().slice(0, -1)) rmSync(join(folder, name));
+    const again = new LocalChain({ folder, binary: smallNode() }, { log: new MemoryLog() });
+    running.push(again);
+    await again.start();
+    const provider = connectChain(again.url, LOCAL_CHAIN_ID);
+    expect(await hasCode(provider, again.keys.contracts.datasetForge)).toBe(true);
+    provider.destroy();
+  });
+
+  it('is kept when the node was killed, which says nothing about it', async () => {
+    const chain = await start();
+    const block = await mine(chain);
+    await chain.persist();
+    for (let kill = 1; kill <= 3; kill++) {
+      process.kill(chain.status().pid as number, 'SIGKILL');
+      await restarted(chain, kill);
+    }
+    expect(await hashAt(chain, block.number)).toBe(block.hash);
+    expect(chain.status().dumpsAside).toEqual([]);
+  });
+});
+
+it('lets no block be before the last one, though the clock was set back while it was away', async () => {
+  const chain = await start();
+  const timeOf = async (of: LocalChain): Promise<number> => {
+    await mine(of);
+    const block = await jsonRpc(of.url, 'eth_getBlockByNumber', ['latest', false]);
+    return Number((block as { timestamp: string }).timestamp);
+  };
+  const year2040 = 2_208_988_800;
+  await jsonRpc(chain.url, 'evm_setNextBlockTimestamp', [year2040]);
+  expect(await timeOf(chain)).toBe(year2040);
+  await chain.stop();
+  const again = await start();
+  const times = [await timeOf(again), await timeOf(again), await timeOf(again)];
+  expect(times.toSorted((a, b) => a - b)).toEqual(times);
+  expect(times[0]).toBeGreaterThan(year2040);
+});
 
 it('starts anew when no state can be read', async () => {
   const chain = await start();

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import { type Anvil, anvilBinary, endOrphan, startAnvil } from './anvil-process.js';
+import { type Anvil, type AnvilEnd, anvilBinary, endOrphan, startAnvil } from './anvil-process.js';
 import { connectChain } from './chain-client.js';
 import { deployContracts } from './deploy.js';
 import { DumpFiles } from './dump-files.js';
@@ -20,6 +20,12 @@ const DUMP_TIMEOUT_MS = 120_000;
 
 /** Starts in a row that may fail on a port taken in between. */
 const START_ATTEMPTS = 3;
+
+/**
+ * Times that the node may die of a dump before the one before it is taken: once may be chance, and what is put aside
+ * is lost to the chain until it is forged again.
+ */
+const DEATHS_MAX = 2;
 
 const RESTART_DELAY_MIN_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;
@@ -46,6 +52,8 @@ export interface LocalChainStatus {
   /** Block that the newest durable dump holds. */
   readonly durableBlock: number | null;
   readonly lastError: string | null;
+  /** Dumps that could not be loaded and were put aside, by this run or an earlier one. */
+  readonly dumpsAside: readonly string[];
 }
 
 /**
@@ -68,6 +76,11 @@ export class LocalChain {
   #supervision: Promise<void> = Promise.resolve();
   #persisting: Promise<unknown> = Promise.resolve();
   #nextPersist: Promise<number> | null = null;
+  /** The dump that the running node began with, while nothing was dumped since. */
+  #loaded: string | null = null;
+  /** How often a node died of a dump, in a row. */
+  readonly #deaths = new Map<string, number>();
+  #dumpsAside: readonly string[] = [];
 
   constructor(options: LocalChainOptions, deps: LocalChainDeps) {
     this.#options = options;
@@ -125,6 +138,7 @@ export class LocalChain {
       restarts: this.#restarts,
       durableBlock: this.#durableBlock,
       lastError: this.#lastError,
+      dumpsAside: this.#dumpsAside,
     };
   }
 
@@ -177,33 +191,80 @@ export class LocalChain {
     }
     await this.#dumps.write(Buffer.from(dump.slice(2), 'hex'));
     this.#durableBlock = block;
+    this.#loaded = null;
+    this.#deaths.clear();
     return block;
   }
 
-  /** A node with the newest readable state and all contracts. */
+  /**
+   * A node with the newest state that can be loaded, and all contracts. A dump that the node dies of is put aside, and
+   * the one before it taken; with none left the chain begins anew, and what was forged is forged again under the same
+   * ids, as after any rewind.
+   */
   async #launch(): Promise<Anvil> {
-    const anvil = await this.#startProcess();
-    try {
-      await this.#load(anvil.url);
-      for (const { address } of [this.keys.deployer, this.keys.owner, this.keys.operator]) {
-        await jsonRpc(anvil.url, 'anvil_setBalance', [address, BALANCE_WEI]);
-      }
-      const provider = connectChain(anvil.url, LOCAL_CHAIN_ID);
+    for (;;) {
+      this.#dumpsAside = await this.#dumps.listAside();
+      const anvil = await this.#startProcess();
       try {
-        const window = this.#options.windowSeconds ?? 0;
-        const created = await deployContracts(provider, this.keys.deployer, window);
-        if (created > 0) this.#deps.log.info({ created }, 'created contracts on the local chain');
-      } finally {
-        provider.destroy();
+        if (await this.#prepare(anvil)) {
+          this.#anvil = anvil;
+          this.#lastError = null;
+          this.#deps.log.info({ url: anvil.url, anvilPid: anvil.pid }, 'local chain runs');
+          return anvil;
+        }
+        await anvil.stop();
+      } catch (error) {
+        const end = await endOf(anvil);
+        await anvil.stop();
+        if (end === null || this.#isStopped() || !(await this.#blame(end))) throw error;
       }
-    } catch (error) {
-      await anvil.stop();
-      throw error;
     }
-    this.#anvil = anvil;
-    this.#lastError = null;
-    this.#deps.log.info({ url: anvil.url, anvilPid: anvil.pid }, 'local chain runs');
-    return anvil;
+  }
+
+  /** Loads the state and creates what is missing. @returns false when the next state is to be tried, in a new node. */
+  async #prepare({ url }: Anvil): Promise<boolean> {
+    if (!(await this.#load(url))) return false;
+    await keepTimeRising(url);
+    for (const { address } of [this.keys.deployer, this.keys.owner, this.keys.operator]) {
+      await jsonRpc(url, 'anvil_setBalance', [address, BALANCE_WEI]);
+    }
+    const provider = connectChain(url, LOCAL_CHAIN_ID);
+    try {
+      const window = this.#options.windowSeconds ?? 0;
+      const created = await deployContracts(provider, this.keys.deployer, window);
+      if (created > 0) this.#deps.log.info({ created }, 'created contracts on the local chain');
+    } finally {
+      provider.destroy();
+    }
+    return true;
+  }
+
+  /**
+   * Counts a node's death against the dump that it began with, if it died by itself. One that was killed from outside
+   * says nothing about its dump: SIGKILL is what a lack of memory looks like.
+   *
+   * @returns whether it is worth trying again at once.
+   */
+  async #blame(end: AnvilEnd): Promise<boolean> {
+    const path = this.#loaded;
+    if (path === null) return false;
+    if (end.signal === 'SIGKILL' || end.signal === 'SIGTERM') {
+      this.#deps.log.error(
+        { path, signal: end.signal },
+        'the local chain was killed while it took its state; if nobody did that, the machine lacks memory',
+      );
+      return false;
+    }
+    const deaths = (this.#deaths.get(path) ?? 0) + 1;
+    this.#deaths.set(path, deaths);
+    if (deaths < DEATHS_MAX) return true;
+    this.#deps.log.error(
+      { path, deaths, code: end.code, signal: end.signal, words: end.words },
+      'the local chain dies of this dump; it is put aside and the one before it taken. What it alone held is forged again',
+    );
+    this.#deaths.delete(path);
+    await this.#dumps.putAside(path, 'crashes');
+    return true;
   }
 
   async #startProcess(): Promise<Anvil> {
@@ -222,23 +283,31 @@ export class LocalChain {
     }
   }
 
-  async #load(url: string): Promise<void> {
-    for (const path of await this.#dumps.list()) {
-      try {
-        const state = `0x${(await this.#dumps.read(path)).toString('hex')}`;
-        const loaded = await jsonRpc(url, 'anvil_loadState', [state], DUMP_TIMEOUT_MS);
-        if (loaded !== true) throw new WaystoneError('CHAIN_REFUSED', 'the state was not taken');
-        this.#durableBlock = Number(await jsonRpc(url, 'eth_blockNumber'));
-        return;
-      } catch (error) {
-        // A node that died says nothing about the dump: this throws then, and the dump stays.
-        await jsonRpc(url, 'eth_chainId');
-        this.#deps.log.error(
-          { path, error: messageOf(error) },
-          'a dump of the local chain cannot be loaded; taking the one before it',
-        );
-        await this.#dumps.putAside(path);
-      }
+  /**
+   * Loads the newest dump, if there is one.
+   *
+   * @returns false when it was put aside, since the node does not take it; the node may have taken a part of it.
+   */
+  async #load(url: string): Promise<boolean> {
+    const [path = null] = await this.#dumps.list();
+    this.#loaded = path;
+    this.#durableBlock = null;
+    if (path === null) return true;
+    try {
+      const state = `0x${(await this.#dumps.read(path)).toString('hex')}`;
+      const loaded = await jsonRpc(url, 'anvil_loadState', [state], DUMP_TIMEOUT_MS);
+      if (loaded !== true) throw new WaystoneError('CHAIN_REFUSED', 'the state was not taken');
+      this.#durableBlock = Number(await jsonRpc(url, 'eth_blockNumber'));
+      return true;
+    } catch (error) {
+      // A node that died of it may have died by chance: this throws then, and the dump stays for now.
+      await jsonRpc(url, 'eth_chainId');
+      this.#deps.log.error(
+        { path, error: messageOf(error) },
+        'a dump of the local chain cannot be loaded; it is put aside and the one before it taken',
+      );
+      await this.#dumps.putAside(path, 'unreadable');
+      return false;
     }
   }
 
@@ -248,13 +317,17 @@ export class LocalChain {
     let delayMs = RESTART_DELAY_MIN_MS;
     while (this.#state !== 'stopped') {
       if (anvil !== null) {
-        await anvil.exited;
+        const end = await anvil.exited;
         this.#anvil = null;
         if (this.#isStopped()) return;
         this.#state = 'restarting';
         this.#lastError = 'the node ended by itself';
-        this.#deps.log.error({ anvilPid: anvil.pid }, 'the local chain ended; starting it again');
+        this.#deps.log.error(
+          { anvilPid: anvil.pid, code: end.code, signal: end.signal, words: end.words },
+          'the local chain ended; starting it again',
+        );
         anvil = null;
+        await this.#blame(end);
       }
       try {
         this.#restarts++;
@@ -292,4 +365,31 @@ export class LocalChain {
       };
     });
   }
+}
+
+/** How long a node that answered no more may take to be gone, ms. */
+const END_WAIT_MS = 2_000;
+
+/** How a node ended that just failed to answer; null while it lives. */
+async function endOf(anvil: Anvil): Promise<AnvilEnd | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const later = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), END_WAIT_MS);
+  });
+  const end = await Promise.race([anvil.exited, later]);
+  clearTimeout(timer);
+  return end;
+}
+
+/**
+ * Lets the chain's time go on from its last block. A node that loads a state takes the machine's time: after the clock
+ * was set back that is before its last block, and what was committed there could not be finalised until it came again.
+ */
+async function keepTimeRising(url: string): Promise<void> {
+  const block = async (tag: string): Promise<number> => {
+    const found = await jsonRpc(url, 'eth_getBlockByNumber', [tag, false]);
+    return Number((found as { timestamp: string }).timestamp);
+  };
+  const last = await block('latest');
+  if ((await block('pending')) <= last) await jsonRpc(url, 'evm_setNextBlockTimestamp', [last + 1]);
 }

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { KEY_TYPES } from '@waystone/proto';
-import { type Clock, systemClock } from '../core/clock.js';
 import type { Config } from '../core/config.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import type { ForgeDatasets, ForgeJournal } from '../core/forge-ports.js';
@@ -20,7 +19,6 @@ const RESTART_MS = 10_000;
 
 export interface OpenForgeDeps {
   readonly logger: Logger;
-  readonly clock?: Clock;
   /** The gateway's key: its key id and compressed secp256k1 key, in hex. */
   readonly gateway: { readonly id: string; readonly publicKey: string };
   /** Asked for once forging starts. */
@@ -75,7 +73,17 @@ function openLocal(config: Config, deps: OpenForgeDeps): ForgeStage {
     get rpcUrl() {
       return chain.status().url ?? '';
     },
-    note: LOCAL_NOTE,
+    get note() {
+      const { dumpsAside, lastError } = chain.status();
+      const parts = [LOCAL_NOTE];
+      if (dumpsAside.length > 0) {
+        parts.push(
+          `states of it that could not be loaded were put aside, see the log and remove them when done: ${dumpsAside.join(', ')}`,
+        );
+      }
+      if (lastError !== null) parts.push(lastError);
+      return parts.join('; ');
+    },
     start: () => {
       forger = new Forger(
         {
@@ -99,7 +107,6 @@ function openLocal(config: Config, deps: OpenForgeDeps): ForgeStage {
           chain,
           operator,
           owner,
-          clock: deps.clock ?? systemClock,
           log: logger,
         },
       );

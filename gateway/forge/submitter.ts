@@ -228,14 +228,14 @@ export class Submitter {
     }
     await this.#deps.journal.markSent(transaction.hash);
     this.#deps.onStep(call, 'sent');
-    const deadline = Date.now() + MINED_WAIT_MS;
+    const deadline = performance.now() + MINED_WAIT_MS;
     for (let pollMs = POLL_MIN_MS; ; pollMs = Math.min(pollMs * 2, POLL_MAX_MS)) {
       const block = await this.#settle(provider, call, transaction);
       if (block !== null) return block;
       if (refusal !== null && !isKnownAlready(refusal)) {
         throw noFunds(refusal, transaction.account) ?? refusal;
       }
-      if (Date.now() >= deadline || this.#deps.signal.aborted) {
+      if (performance.now() >= deadline || this.#deps.signal.aborted) {
         throw new WaystoneError(
           'FORGE_NOT_MINED',
           `transaction ${transaction.hash} (${call.purpose}) is sent but not mined yet`,

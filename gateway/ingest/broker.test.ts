@@ -89,7 +89,7 @@ async function startBroker(
     },
     {
       logger: { trace: silent, debug: silent, info: silent, warn: silent, error: silent },
-      clock: { nowUs: () => 1, isTrusted: () => true },
+      clock: { nowUs: () => 1, isTrusted: () => true, monotonicMs: () => 1 },
       login: {
         checks: CHECKS,
         find: options.find ?? (() => DEVICE),

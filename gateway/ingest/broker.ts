@@ -572,7 +572,9 @@ export class Broker {
     const waitMs = this.#rates.envelope(device.id, payload.length, nowMs);
     if (waitMs > 0) this.#slow(connection, 'rate', nowMs + waitMs);
     const { clock } = this.#deps;
-    const arrival = { receivedAtUs: clock.nowUs(), clockTrusted: clock.isTrusted() };
+    // One look: a clock that is set between two of them would have a wrong time judged as a right one.
+    const receivedAtUs = clock.nowUs();
+    const arrival = { receivedAtUs, clockTrusted: clock.isTrusted(receivedAtUs) };
     this.#queue.add(device, payload, arrival, connection.source, packetId);
   }
 

@@ -6,6 +6,7 @@ import {
   TreePeaks,
 } from '@waystone/proto';
 import type Database from 'better-sqlite3';
+import { STEP_BACK_MAX_US } from '../core/clock.js';
 import { WaystoneError } from '../core/errors.js';
 import type { BatchRow, LogHead, SealedDataset, SealingBatch } from '../core/ports.js';
 import type { BatchFiles } from './batch-files.js';
@@ -25,6 +26,8 @@ export interface OpenBatch {
   readonly id: number;
   readonly stream: number;
   readonly challengeable: boolean;
+  /** Whether its receive times are of a clock that was trusted. */
+  readonly clockTrusted: boolean;
   readonly openedAtUs: number;
   lastReceivedAtUs: number;
   entries: number;
@@ -34,8 +37,8 @@ export interface OpenBatch {
   readonly devices: Set<number>;
 }
 
-/** A step back of the clock by more than this closes the open batches; less is the threads' own disorder. */
-const CLOCK_STEP_US = 5_000_000;
+/** The newest batches, among which one of a trusted clock is looked for at start. */
+const CLOCK_MEMORY_BATCHES = 1_000;
 
 interface BatchRowRecord {
   id: number;
@@ -84,6 +87,7 @@ export class BatchTable {
       id: number;
       stream: number;
       challengeable: number;
+      clock_trusted: number;
       opened_at_us: number;
       last_received_at_us: number;
       entries: number;
@@ -95,6 +99,7 @@ export class BatchTable {
         id: row.id,
         stream: row.stream,
         challengeable: row.challengeable === 1,
+        clockTrusted: row.clock_trusted === 1,
         openedAtUs: row.opened_at_us,
         lastReceivedAtUs: row.last_received_at_us,
         entries: row.entries,
@@ -102,23 +107,33 @@ export class BatchTable {
         bytes: row.bytes,
         devices: new Set(this.devicesOf(row.id)),
       };
-      this.#open.set(nameOf(batch.stream, batch.challengeable), batch);
+      this.#open.set(nameOf(batch), batch);
     }
   }
 
   /**
    * The batch that an entry of this stream goes into, and its receive time there: never before the last one.
    * A batch that is full, or that a backward step of the clock would disorder, is closed and a new one opened.
+   *
+   * So is one when the clock becomes trusted, or is no longer: while it is not, no time of a device is judged, and a
+   * dataset with a time from the future cannot be forged before that time comes. Closed, and not left open beside the
+   * new one, so that datasets lie in the log as their entries came.
    */
   place(
-    stream: number,
-    challengeable: boolean,
+    kind: Pick<OpenBatch, 'stream' | 'challengeable' | 'clockTrusted'>,
     receivedAtUs: number,
   ): { batch: OpenBatch; receivedAtUs: number } {
-    const name = nameOf(stream, challengeable);
+    const name = nameOf(kind);
     let batch = this.#open.get(name);
-    if (batch !== undefined && receivedAtUs < batch.lastReceivedAtUs - CLOCK_STEP_US) {
+    if (batch !== undefined && receivedAtUs < batch.lastReceivedAtUs - STEP_BACK_MAX_US) {
       this.#close(batch, 'the clock stepped back');
+      batch = undefined;
+    }
+    if (batch !== undefined && batch.clockTrusted !== kind.clockTrusted) {
+      this.#close(
+        batch,
+        kind.clockTrusted ? 'the clock is trusted now' : 'the clock is not trusted',
+      );
       batch = undefined;
     }
     if (batch !== undefined && this.#isFull(batch)) {
@@ -126,7 +141,7 @@ export class BatchTable {
       batch = undefined;
     }
     if (batch === undefined) {
-      batch = this.#openBatch(stream, challengeable, receivedAtUs);
+      batch = this.#openBatch(kind, receivedAtUs);
       this.#open.set(name, batch);
     }
     return { batch, receivedAtUs: Math.max(receivedAtUs, batch.lastReceivedAtUs) };
@@ -164,7 +179,12 @@ export class BatchTable {
     }
   }
 
-  /** Closes open batches that are full or old, or all of them. @returns ids of those closed. */
+  /**
+   * Closes open batches that are full or old, or all of them; and those that a backward step of the clock left behind,
+   * whose age would not be seen before it had caught up.
+   *
+   * @returns ids of those closed.
+   */
   closeDue(nowUs: number, all: boolean): number[] {
     const closed: number[] = [];
     for (const batch of [...this.#open.values()]) {
@@ -175,7 +195,9 @@ export class BatchTable {
           ? 'it is full'
           : age >= this.#ageMax(batch)
             ? 'it is old enough'
-            : null;
+            : nowUs < batch.lastReceivedAtUs - STEP_BACK_MAX_US
+              ? 'the clock stepped back'
+              : null;
       if (why === null) continue;
       this.#close(batch, why);
       closed.push(batch.id);
@@ -285,10 +307,47 @@ export class BatchTable {
     }
   }
 
-  /** Size and root of the log now, or null while it is empty. */
+  /** Dates forged datasets that have no date, or one that is still to come: retention counts from then on. */
+  dateForged(nowUs: number): void {
+    this.#db
+      .prepare(
+        `UPDATE batches SET forged_at_us = @nowUs WHERE state = 'forged' AND removed_at_us IS NULL
+         AND (forged_at_us IS NULL OR forged_at_us > @nowUs)`,
+      )
+      .run({ nowUs });
+  }
+
+  /**
+   * What an earlier run left to judge the clock by: receive time of the newest entry of a trusted clock, µs or null,
+   * and for how long the clock had been behind that when it ended, ms.
+   */
+  clockMemory(): { believedUs: number | null; doubtedMs: number } {
+    const newest = this.#db
+      .prepare(
+        `SELECT last_received_at_us FROM batches
+         WHERE id > (SELECT MAX(id) FROM batches) - ${CLOCK_MEMORY_BATCHES} AND clock_trusted = 1
+         ORDER BY id DESC LIMIT 1`,
+      )
+      .pluck()
+      .get() as number | undefined;
+    const kept = this.#db.prepare("SELECT value FROM meta WHERE key = 'clock_doubt'").pluck().get();
+    const doubt = kept === undefined ? null : JSON.parse(String(kept));
+    const doubtedMs = doubt !== null && doubt.believedUs === newest ? Number(doubt.doubtedMs) : 0;
+    return { believedUs: newest ?? null, doubtedMs };
+  }
+
+  /** Keeps for how long the clock has been behind the newest trusted entry, so that a restart does not forget. */
+  keepClockDoubt(doubtedMs: number): void {
+    const { believedUs } = this.clockMemory();
+    this.#db
+      .prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('clock_doubt', ?)")
+      .run(JSON.stringify({ believedUs, doubtedMs }));
+  }
+
+  /** Size of the log now. Its records have no gaps, so that the last one tells. */
   logSize(): number {
     const row = this.#db
-      .prepare('SELECT COUNT(*) AS size FROM log WHERE log_id = ?')
+      .prepare('SELECT COALESCE(MAX(log_index) + 1, 0) AS size FROM log WHERE log_id = ?')
       .get(this.#logId) as { size: number };
     return row.size;
   }
@@ -326,17 +385,23 @@ export class BatchTable {
     return batch.entries >= this.#limits.entriesMax || batch.bytes >= this.#limits.bytesMax;
   }
 
-  #openBatch(stream: number, challengeable: boolean, receivedAtUs: number): OpenBatch {
+  #openBatch(
+    kind: Pick<OpenBatch, 'stream' | 'challengeable' | 'clockTrusted'>,
+    receivedAtUs: number,
+  ): OpenBatch {
+    const { stream, challengeable, clockTrusted } = kind;
     const { lastInsertRowid } = this.#db
       .prepare(
-        `INSERT INTO batches (stream, challengeable, state, opened_at_us, last_received_at_us, entries, frames, bytes)
-         VALUES (?, ?, 'open', ?, ?, 0, 0, 0)`,
+        `INSERT INTO batches (stream, challengeable, clock_trusted, state, opened_at_us, last_received_at_us,
+           entries, frames, bytes)
+         VALUES (?, ?, ?, 'open', ?, ?, 0, 0, 0)`,
       )
-      .run(stream, challengeable ? 1 : 0, receivedAtUs, receivedAtUs);
+      .run(stream, challengeable ? 1 : 0, clockTrusted ? 1 : 0, receivedAtUs, receivedAtUs);
     return {
       id: Number(lastInsertRowid),
       stream,
       challengeable,
+      clockTrusted,
       openedAtUs: receivedAtUs,
       lastReceivedAtUs: receivedAtUs,
       entries: 0,
@@ -352,7 +417,7 @@ export class BatchTable {
       .prepare("UPDATE batches SET state = 'due', due_why = ? WHERE id = ?")
       .run(why, batch.id);
     this.#files.finish(batch.id);
-    this.#open.delete(nameOf(batch.stream, batch.challengeable));
+    this.#open.delete(nameOf(batch));
   }
 
   #require(id: number, ...states: SealingBatch['state'][]): SealingBatch {
@@ -372,8 +437,8 @@ export class BatchTable {
   }
 }
 
-function nameOf(stream: number, challengeable: boolean): string {
-  return `${stream}:${challengeable}`;
+function nameOf(kind: Pick<OpenBatch, 'stream' | 'challengeable'>): string {
+  return `${kind.stream}:${kind.challengeable}`;
 }
 
 function toSealingBatch(row: BatchRowRecord): SealingBatch {

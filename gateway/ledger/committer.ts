@@ -21,6 +21,7 @@ import { describeRefusal, type Refusal } from '../core/refusal.js';
 import type { BatchTable, OpenBatch } from './batches.js';
 import type { Counters } from './counters.js';
 import type { DeviceTable } from './devices.js';
+import { GapTable } from './gaps.js';
 
 /** Refusal rows kept per device and day (UTC); beyond that refusals are only counted. */
 export const REFUSAL_ROWS_PER_DEVICE_DAY_MAX = 1000;
@@ -71,13 +72,14 @@ export class Committer {
   readonly #receiptMaker: ReceiptMaker;
   readonly #refusalRows = new Map<string, number>();
   readonly #trees = new Map<number, SignedTree>();
-  /** At least the highest stored sequence, by session and stream: what lies beyond it overlaps nothing. */
+  /** The highest stored sequence, by session and stream: what lies beyond it overlaps nothing. */
   readonly #highest = new Map<string, number>();
   /** Rises while the process lives, so that a kept tree is never taken for another group's. */
   #nextGroup = 1;
   readonly #findOverlap: Database.Statement;
   readonly #findHighest: Database.Statement;
   readonly #insertStatement: Database.Statement;
+  readonly #gaps: GapTable;
   readonly #insertRefusal: Database.Statement;
   readonly #insertGroup: Database.Statement;
   readonly #getGroup: Database.Statement;
@@ -109,6 +111,7 @@ export class Committer {
       `INSERT INTO statements (session, stream, first, last, hash, entry_leaf, grp, grp_index, batch, batch_index)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
+    this.#gaps = new GapTable(db);
     this.#insertRefusal = db.prepare(
       'INSERT INTO refusals (at_us, device, code, statement, detail) VALUES (?, ?, ?, ?, ?)',
     );
@@ -238,7 +241,8 @@ export class Committer {
       return this.#refuse(item, payload, { code: 'DEVICE_REVOKED', did: device.did });
     }
     const challengeable = device.publicKey.type !== 'Ed25519';
-    const place = this.#batches.place(statement.stream, challengeable, item.receivedAtUs);
+    const kind = { stream: statement.stream, challengeable, clockTrusted: item.clockTrusted };
+    const place = this.#batches.place(kind, item.receivedAtUs);
     const entry = encodeEntry({
       statement: statementBytes,
       signature: payload.subarray(SIGNATURE_AT, ENVELOPE_HEADER_BYTES),
@@ -265,6 +269,7 @@ export class Committer {
       place.batch.id,
       index,
     );
+    this.#gaps.stored(session.id, statement.stream, statement.firstSequence, last, highest);
     this.#highest.set(streamName, Math.max(highest, last));
     const body: ReceiptBody = {
       device: device.keyId,

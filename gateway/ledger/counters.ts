@@ -59,7 +59,7 @@ export class Counters {
     if (this.#pending.size === 0) return;
     const update = this.#db.prepare(
       `UPDATE devices SET envelopes = envelopes + ?, frames = frames + ?, refused = refused + ?,
-       last_seen_us = NULLIF(MAX(COALESCE(last_seen_us, 0), ?), 0) WHERE id = ?`,
+       last_seen_us = COALESCE(NULLIF(?, 0), last_seen_us) WHERE id = ?`,
     );
     for (const [device, tally] of this.#pending) {
       update.run(tally.envelopes, tally.frames, tally.refused, tally.lastSeenUs, device);
@@ -116,7 +116,8 @@ export class Counters {
       tally = { envelopes: 0, frames: 0, refused: 0, lastSeenUs: 0 };
       this.#pending.set(device, tally);
     }
-    tally.lastSeenUs = Math.max(tally.lastSeenUs, atUs);
+    // The last one, not the latest: after a clock was set back, last seen is not in the future for ever.
+    if (atUs > 0) tally.lastSeenUs = atUs;
     return tally;
   }
 }

@@ -8,80 +8,120 @@ const FOLDER_BYTES_PER_ENTRY = 290;
 /** Bytes of manifest, devices and checkpoint of a small dataset. */
 const FOLDER_BYTES = 4096;
 
-/** A dataset that has just been forged is still being told of. */
-const FORGED_AT_LEAST_US = 60_000_000;
+/** Datasets given at once for removal; the next look gives more. */
+const REMOVABLE_MAX = 100;
 
 const DAY_US = 86_400_000_000;
 
 /** What the keeper of the disk asks of the ledger. */
 export function diskQueries(db: Database.Database) {
-  const folderBytes = `bytes + entries * ${FOLDER_BYTES_PER_ENTRY} + ${FOLDER_BYTES}`;
+  const entryBytes = `bytes + entries * ${FOLDER_BYTES_PER_ENTRY}`;
+  const folderBytes = `${entryBytes} + ${FOLDER_BYTES}`;
+  const unsealed = db.prepare(
+    `SELECT state, entries, bytes FROM batches WHERE state IN ('open', 'due', 'frozen', 'logged')`,
+  );
+  const sums = db.prepare(
+    `SELECT
+       COALESCE(SUM(size) FILTER (WHERE state IN ('sealed', 'committed')), 0) AS unforged,
+       COALESCE(SUM(size) FILTER (WHERE state IN ('forged', 'withdrawn') AND NOT is_removed), 0) AS forged,
+       COALESCE(SUM(stored), 0) AS ever
+     FROM (
+       SELECT state, is_removed, ${entryBytes} AS stored, ${entryBytes} + batches * ${FOLDER_BYTES} AS size
+       FROM batch_totals
+     )`,
+  );
+  // The first one that was begun; that is told by its number, whatever the clock was then.
+  const oldest = db
+    .prepare(
+      `SELECT opened_at_us FROM batches INDEXED BY batches_unforged
+       WHERE state IN ('open', 'due', 'frozen', 'logged', 'sealed', 'committed') AND clock_trusted = 1
+       ORDER BY id LIMIT 1`,
+    )
+    .pluck();
+  const oldestKept = db.prepare(
+    `SELECT id, root, ${folderBytes} AS size FROM batches INDEXED BY batches_kept
+     WHERE state = 'forged' AND removed_at_us IS NULL ORDER BY id LIMIT ?`,
+  );
+  const keptSince = db.prepare(
+    `SELECT id, root FROM batches INDEXED BY batches_kept_by_age
+     WHERE state = 'forged' AND removed_at_us IS NULL AND forged_at_us < ? ORDER BY forged_at_us LIMIT ?`,
+  );
+  const undated = db
+    .prepare(
+      `SELECT 1 FROM batches INDEXED BY batches_kept_by_age
+         WHERE state = 'forged' AND removed_at_us IS NULL AND forged_at_us IS NULL
+       UNION ALL SELECT 1 FROM batches INDEXED BY batches_kept_by_age
+         WHERE state = 'forged' AND removed_at_us IS NULL AND forged_at_us > ? LIMIT 1`,
+    )
+    .pluck();
+  const isRemoved = db
+    .prepare('SELECT 1 FROM batches WHERE root = ? AND removed_at_us IS NOT NULL')
+    .pluck();
+
+  const use = () => {
+    const files = unsealed.all() as (BatchFileExtent & { state: string })[];
+    const sum = sums.get() as { unforged: number; forged: number; ever: number };
+    const open = files.filter(({ state }) => state === 'open');
+    const pages = db.pragma('page_count', { simple: true }) as number;
+    return {
+      unsealedBytes: files.reduce((bytes, extent) => bytes + batchFileBytes(extent), 0),
+      unforgedBytes: sum.unforged,
+      oldestUnforgedUs: (oldest.get() as number | undefined) ?? null,
+      forgedBytes: sum.forged,
+      ledgerBytes: pages * (db.pragma('page_size', { simple: true }) as number),
+      everBytes: open.reduce(
+        (bytes, extent) => bytes + extent.bytes + extent.entries * FOLDER_BYTES_PER_ENTRY,
+        sum.ever,
+      ),
+    };
+  };
+
   return {
     /** The space that data takes, in bytes. Sizes of folders are estimated, a little high. */
-    diskUse: () => {
-      const unsealed = db
-        .prepare(
-          `SELECT entries, bytes FROM batches WHERE state IN ('open', 'due', 'frozen', 'logged')`,
-        )
-        .all() as BatchFileExtent[];
-      const sums = db
-        .prepare(
-          `SELECT
-             COALESCE(SUM(${folderBytes}) FILTER (WHERE state IN ('sealed', 'committed')), 0) AS unforged,
-             COALESCE(SUM(${folderBytes}) FILTER (
-               WHERE state IN ('forged', 'withdrawn') AND removed_at_us IS NULL), 0) AS forged,
-             MIN(opened_at_us) FILTER (WHERE state NOT IN ('forged', 'withdrawn')) AS oldest,
-             COALESCE(SUM(bytes + entries * ${FOLDER_BYTES_PER_ENTRY}), 0) AS ever
-           FROM batches`,
-        )
-        .get() as { unforged: number; forged: number; oldest: number | null; ever: number };
-      const pages = db.pragma('page_count', { simple: true }) as number;
-      return {
-        unsealedBytes: unsealed.reduce((sum, extent) => sum + batchFileBytes(extent), 0),
-        unforgedBytes: sums.unforged,
-        oldestUnforgedUs: sums.oldest,
-        forgedBytes: sums.forged,
-        ledgerBytes: pages * (db.pragma('page_size', { simple: true }) as number),
-        everBytes: sums.ever,
-      };
-    },
+    diskUse: use,
 
-    /** Forged datasets whose files are not to be kept, oldest first. Limits of 0 are none. */
+    /**
+     * Forged datasets whose files are not to be kept, some at a time: those beyond `forgedBytesMax` in the order in
+     * which they were begun, and those forged more than `forgedDaysKept` days ago. Limits of 0 are none.
+     */
     removable: (
       limits: { forgedBytesMax: number; forgedDaysKept: number },
       nowUs: number,
     ): { batch: number; root: string }[] => {
       const { forgedBytesMax, forgedDaysKept } = limits;
-      if (forgedBytesMax === 0 && forgedDaysKept === 0) return [];
-      const rows = db
-        .prepare(
-          `SELECT id, root, ${folderBytes} AS size, COALESCE(forged_at_us, sealed_at_us) AS forged
-           FROM batches WHERE state = 'forged' AND removed_at_us IS NULL ORDER BY forged DESC, id DESC`,
-        )
-        .all() as { id: number; root: Buffer; size: number; forged: number }[];
-      let kept = 0;
-      const removable = rows.filter(({ size, forged }) => {
-        kept += size;
-        const isTooMuch = forgedBytesMax > 0 && kept > forgedBytesMax;
-        const isTooOld = forgedDaysKept > 0 && nowUs - forged > forgedDaysKept * DAY_US;
-        return (isTooMuch || isTooOld) && nowUs - forged > FORGED_AT_LEAST_US;
-      });
-      return removable.reverse().map(({ id, root }) => ({ batch: id, root: toHex(root) }));
+      const found = new Map<number, Buffer>();
+      if (forgedDaysKept > 0) {
+        const before = nowUs - forgedDaysKept * DAY_US;
+        const rows = keptSince.all(before, REMOVABLE_MAX) as { id: number; root: Buffer }[];
+        for (const { id, root } of rows) found.set(id, root);
+      }
+      let surplus = forgedBytesMax > 0 ? use().forgedBytes - forgedBytesMax : 0;
+      if (surplus > 0) {
+        const rows = oldestKept.all(REMOVABLE_MAX) as { id: number; root: Buffer; size: number }[];
+        for (const { id, root, size } of rows) {
+          if (surplus <= 0) break;
+          surplus -= size;
+          found.set(id, root);
+        }
+      }
+      return [...found]
+        .sort(([a], [b]) => a - b)
+        .map(([batch, root]) => ({ batch, root: toHex(root) }));
     },
 
-    /** Roots of datasets whose files are removed, or were about to be. */
-    removedRoots: (): string[] =>
-      db
-        .prepare('SELECT lower(hex(root)) FROM batches WHERE removed_at_us IS NOT NULL')
-        .pluck()
-        .all() as string[],
+    /** Whether forged datasets have no date, or one that is still to come: forged while the clock was wrong. */
+    hasUndated: (nowUs: number): boolean => undated.get(nowUs) !== undefined,
 
-    /** Datasets sealed since a time, µs. */
-    sealedSince: (sinceUs: number): number =>
+    /** Which of these datasets' files are removed, or were about to be. @param roots in hex. */
+    removedAmong: (roots: readonly string[]): string[] =>
+      roots.filter((root) => isRemoved.get(Buffer.from(root, 'hex')) !== undefined),
+
+    /** Datasets sealed from one time to another, µs. */
+    sealedWithin: (fromUs: number, toUs: number): number =>
       db
-        .prepare('SELECT COUNT(*) FROM batches WHERE sealed_at_us >= ?')
+        .prepare('SELECT COUNT(*) FROM batches WHERE sealed_at_us BETWEEN ? AND ?')
         .pluck()
-        .get(sinceUs) as number,
+        .get(fromUs, toUs) as number,
 
     /** Gas that the transactions of a dataset may have taken at most, over the newest hundred; null when none is known. */
     gasPerDataset: (): number | null =>
@@ -90,8 +130,8 @@ export function diskQueries(db: Database.Database) {
           `SELECT AVG(gas) FROM (
              SELECT SUM(gas_limit) AS gas FROM chain_tx
              WHERE state = 'confirmed' AND intent_key IN (
-               SELECT key FROM chain_intent WHERE kind = 'dataset' AND state = 'confirmed'
-               ORDER BY created_at_us DESC LIMIT 100)
+               SELECT key FROM chain_intent INDEXED BY chain_intent_confirmed
+               WHERE kind = 'dataset' AND state = 'confirmed' ORDER BY rowid DESC LIMIT 100)
              GROUP BY intent_key)`,
         )
         .pluck()

@@ -57,7 +57,8 @@ export function forgeDatasetOperations(db: Database.Database) {
     forgeCommitted: (id: ForgeDatasetId): void => {
       setCommitted.run(fromHex(id.logId), id.index);
     },
-    forgeForged: (result: ForgeResult, nowUs: number): void => {
+    /** @param nowUs when, µs; null when the clock cannot tell. */
+    forgeForged: (result: ForgeResult, nowUs: number | null): void => {
       const dat: DatStatus = {
         tokenId: result.tokenId,
         classId: result.classId,

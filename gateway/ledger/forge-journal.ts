@@ -113,7 +113,7 @@ export function forgeJournalOperations(
   const findOpen = db.prepare<[number, IntentKind], Intent>(
     `SELECT ${INTENT_COLUMNS} FROM chain_intent
      WHERE chain_id = ? AND kind = ? AND state <> 'confirmed'
-     ORDER BY created_at_us, log_index`,
+     ORDER BY rowid`,
   );
   const updateIntent = db.prepare(
     `UPDATE chain_intent SET state = @state, token_id = coalesce(@tokenId, token_id),
@@ -163,7 +163,7 @@ export function forgeJournalOperations(
      ORDER BY account, nonce`,
   );
   const findByIntent = db.prepare<[string], Transaction>(
-    `SELECT ${TX_COLUMNS} FROM chain_tx WHERE intent_key = ? ORDER BY created_at_us, nonce`,
+    `SELECT ${TX_COLUMNS} FROM chain_tx WHERE intent_key = ? ORDER BY rowid`,
   );
   const updateSent = db.prepare(
     `UPDATE chain_tx SET state = CASE state WHEN 'signed' THEN 'sent' ELSE state END,
@@ -179,10 +179,10 @@ export function forgeJournalOperations(
   );
   const findNewest = db.prepare<[number, number], ChainBlock>(
     `SELECT * FROM (
-       SELECT block_number AS number, block_hash AS hash FROM chain_tx
-         WHERE chain_id = ? AND block_number IS NOT NULL
-       UNION ALL SELECT block_number, block_hash FROM chain_intent
-         WHERE chain_id = ? AND block_number IS NOT NULL
+       SELECT * FROM (SELECT block_number AS number, block_hash AS hash FROM chain_tx
+         WHERE chain_id = ? AND block_number IS NOT NULL ORDER BY block_number DESC LIMIT 1)
+       UNION ALL SELECT * FROM (SELECT block_number, block_hash FROM chain_intent
+         WHERE chain_id = ? AND block_number IS NOT NULL ORDER BY block_number DESC LIMIT 1)
      ) ORDER BY number DESC LIMIT 1`,
   );
   const findBlocks = db.prepare<[number, number], ChainBlock>(

@@ -46,7 +46,7 @@ export function loadIdentity(
   const head = readLogHead(options.logHeadFile);
   if (head !== null) {
     const { size } = db
-      .prepare('SELECT COUNT(*) AS size FROM log WHERE log_id = ?')
+      .prepare('SELECT COALESCE(MAX(log_index) + 1, 0) AS size FROM log WHERE log_id = ?')
       .get(fromHex(head.logId)) as { size: number };
     if (head.logId !== logId || size < head.size) {
       throw new WaystoneError(

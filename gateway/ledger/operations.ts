@@ -102,6 +102,9 @@ export function ledgerOperations(deps: {
     logHead: (batch: number): LogHead => batches.logHead(batch),
     markSealed: (batch: number): void => batches.markSealed(batch),
     markRemoved: (batch: number, nowUs: number): void => batches.markRemoved(batch, nowUs),
+    dateForged: (nowUs: number): void => batches.dateForged(nowUs),
+    clockMemory: () => batches.clockMemory(),
+    keepClockDoubt: (doubtedMs: number): void => batches.keepClockDoubt(doubtedMs),
     /** Key ids are what entries name; whoever reads a dataset needs their keys. */
     didsOf: (batch: number): Record<string, string> =>
       Object.fromEntries(

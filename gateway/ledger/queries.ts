@@ -6,6 +6,9 @@ import { diskQueries } from './disk-queries.js';
 /** Gaps shown per device. */
 const GAPS_MAX = 20;
 
+/** Sessions of a device, the newest, whose gaps are shown. */
+const SESSIONS_WITH_GAPS = 4;
+
 /** A batch as the ledger knows it; what it waits for is known elsewhere. */
 export interface BatchRecord {
   readonly id: number;
@@ -58,7 +61,7 @@ interface BatchTableRow {
 }
 
 /** A device as the ledger knows it. */
-export type DeviceRow = Omit<DeviceStatus, 'keyType' | 'connected'>;
+export type DeviceRow = Omit<DeviceStatus, 'keyType' | 'connected'> & { readonly id: number };
 
 interface DeviceTableRow {
   id: number;
@@ -105,6 +108,7 @@ export function ledgerQueries(db: Database.Database) {
   const toDevice = (value: unknown): DeviceRow => {
     const row = value as DeviceTableRow;
     return {
+      id: row.id,
       did: row.did,
       label: row.label,
       enrolledAtUs: row.enrolled_at_us,
@@ -119,7 +123,13 @@ export function ledgerQueries(db: Database.Database) {
   };
 
   return {
-    devices: (): DeviceRow[] => db.prepare(`${DEVICE_ROWS} ORDER BY id`).all().map(toDevice),
+    /** In the order in which they were enrolled, behind the one named by `after`. */
+    devices: (limit: number, after: number): DeviceRow[] =>
+      db.prepare(`${DEVICE_ROWS} WHERE id > ? ORDER BY id LIMIT ?`).all(after, limit).map(toDevice),
+
+    deviceId: (did: string): number | null =>
+      (db.prepare('SELECT id FROM devices WHERE did = ?').pluck().get(did) as number | undefined) ??
+      null,
 
     device: (did: string): DeviceRow | null => {
       const row = db.prepare(`${DEVICE_ROWS} WHERE did = ?`).get(did);
@@ -127,7 +137,9 @@ export function ledgerQueries(db: Database.Database) {
     },
 
     batches: (limit: number): BatchRecord[] => {
-      const rows = db.prepare('SELECT * FROM batches ORDER BY id DESC LIMIT ?').all(limit);
+      const rows = db
+        .prepare('SELECT * FROM batches WHERE id < ? ORDER BY id DESC LIMIT ?')
+        .all(Number.MAX_SAFE_INTEGER, limit);
       return (rows as BatchTableRow[]).map(toBatch);
     },
 
@@ -139,10 +151,12 @@ export function ledgerQueries(db: Database.Database) {
     datasets: (limit: number): BatchRecord[] => {
       const rows = db
         .prepare(
-          `SELECT * FROM batches WHERE state IN ('sealed', 'committed', 'forged', 'withdrawn')
+          // The plus: by number, and not by state and then sorted.
+          `SELECT * FROM batches
+           WHERE id < ? AND +state IN ('sealed', 'committed', 'forged', 'withdrawn')
            ORDER BY id DESC LIMIT ?`,
         )
-        .all(limit);
+        .all(Number.MAX_SAFE_INTEGER, limit);
       return (rows as BatchTableRow[]).map(toBatch);
     },
 
@@ -185,9 +199,10 @@ export function ledgerQueries(db: Database.Database) {
       const rows = db
         .prepare(
           `SELECT at_us, devices.did AS did, code, statement, detail FROM refusals
-           LEFT JOIN devices ON devices.id = refusals.device ORDER BY refusals.id DESC LIMIT ?`,
+           LEFT JOIN devices ON devices.id = refusals.device
+           WHERE refusals.id < ? ORDER BY refusals.id DESC LIMIT ?`,
         )
-        .all(limit) as {
+        .all(Number.MAX_SAFE_INTEGER, limit) as {
         at_us: number;
         did: string | null;
         code: string;
@@ -211,7 +226,10 @@ export function ledgerQueries(db: Database.Database) {
         )
         .get() as { devices: number; envelopes: number; frames: number; refused: number };
       const states = db
-        .prepare('SELECT state, COUNT(*) AS count FROM batches GROUP BY state')
+        .prepare(
+          `SELECT state, SUM(batches) AS count FROM batch_totals GROUP BY state
+           UNION ALL SELECT 'open', COUNT(*) FROM batches WHERE state = 'open'`,
+        )
         .all() as { state: string; count: number }[];
       const batches: Record<BatchState, number> = {
         open: 0,
@@ -238,16 +256,13 @@ function shownState(state: string): BatchState {
     : (state as BatchState);
 }
 
-/** Missing sequences between the stored ranges of the device's newest sessions. */
+/** Sequences that are missing before stored ones of the device's newest sessions. */
 function gapsOf(db: Database.Database, device: number): DeviceStatus['gaps'] {
   const rows = db
     .prepare(
-      `SELECT session, stream, before + 1 AS first, first - 1 AS last FROM (
-         SELECT hex(sessions.session) AS session, s.stream AS stream, s.first AS first,
-           LAG(s.last, 1, -1) OVER (PARTITION BY s.session, s.stream ORDER BY s.first) AS before
-         FROM statements s JOIN sessions ON sessions.id = s.session
-         WHERE s.session IN (SELECT id FROM sessions WHERE device = ? ORDER BY id DESC LIMIT 4)
-       ) WHERE first > before + 1 LIMIT ?`,
+      `SELECT hex(newest.session) AS session, stream, first, last FROM (
+         SELECT id, session FROM sessions WHERE device = ? ORDER BY id DESC LIMIT ${SESSIONS_WITH_GAPS}
+       ) AS newest JOIN gaps ON gaps.session = newest.id LIMIT ?`,
     )
     .all(device, GAPS_MAX) as { session: string; stream: number; first: number; last: number }[];
   return rows.map((row) => ({ ...row, session: row.session.toLowerCase() }));

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
 import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
+import { GROWTH_DDL } from './growth-migration.js';
 import { RELAYS_DDL } from './relays.js';
 
 /**
@@ -117,6 +118,7 @@ DROP TABLE envelopes;
 ALTER TABLE batches ADD COLUMN forged_at_us INTEGER;
 ALTER TABLE batches ADD COLUMN removed_at_us INTEGER;
 ${RELAYS_DDL}`,
+  GROWTH_DDL,
 ];
 
 /** Page size of a new ledger in bytes: fewer, larger pages suit rows of many kB. */

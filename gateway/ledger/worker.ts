@@ -67,7 +67,7 @@ function main(): void {
   /** Set while there is no room for new data. */
   let refusal: RetryCode | null = null;
   let isScheduled = false;
-  let countersWrittenAtMs = Date.now();
+  let countersWrittenAtMs = performance.now();
 
   const schedule = (): void => {
     if (isScheduled) return;
@@ -96,8 +96,8 @@ function main(): void {
       const judged = db.transaction(() => {
         const judgements = committer.judge(group);
         for (const call of asked) answers.push(run(call));
-        if (Date.now() - countersWrittenAtMs >= COUNTERS_EVERY_MS) {
-          countersWrittenAtMs = Date.now();
+        if (performance.now() - countersWrittenAtMs >= COUNTERS_EVERY_MS) {
+          countersWrittenAtMs = performance.now();
           counters.write();
         }
         // Last, so that whatever the group refers to is on disk when it is.

@@ -95,15 +95,15 @@ const operations = {
     await rm(aside, { recursive: true, force: true });
   },
 
-  /** Finishes what a stop interrupted: `roots` are those of all datasets whose files are to be gone. */
-  finishRemovals: async (roots: readonly string[]): Promise<void> => {
-    const names = new Set(await readdir(datasetsFolder));
+  /** Finishes removals that a stop interrupted. @returns roots of all folders that are left. */
+  finishRemovals: async (): Promise<string[]> => {
+    const names = await readdir(datasetsFolder);
     for (const name of names) {
       if (name.startsWith(REMOVED_PREFIX)) {
         await rm(join(datasetsFolder, name), { recursive: true, force: true });
       }
     }
-    for (const root of roots) if (names.has(root)) await operations.remove(root);
+    return names.filter((name) => /^[0-9a-f]{64}$/.test(name));
   },
 
   manifest: async (root: string) => {

@@ -140,17 +140,22 @@ export abstract class TestGateway {
   }
 }
 
-/** A clock that is trusted whatever the date of this machine; `offsetUs` moves it. */
+/** A clock that is trusted whatever the date of this machine. `offsetUs` lets time pass, `stepUs` sets the clock. */
 export class TestClock implements Clock {
   offsetUs = 0;
+  stepUs = 0;
   trusted = true;
 
   nowUs(): number {
-    return Date.now() * 1000 + this.offsetUs;
+    return Date.now() * 1000 + this.offsetUs + this.stepUs;
   }
 
   isTrusted(): boolean {
     return this.trusted;
+  }
+
+  monotonicMs(): number {
+    return performance.now() + this.offsetUs / 1000;
   }
 }
 

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { realmOf } from '@waystone/proto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { DatasetStatus } from '../../gateway/core/view.js';
+import type { DatasetStatus, GatewayStatus } from '../../gateway/core/view.js';
 import { TestDevice } from '../harness/device.js';
 import {
   makeHome,
@@ -61,6 +61,16 @@ it('removes the files of a forged dataset after its days, keeps record and token
   clock.offsetUs += 2 * DAY_US;
   await new Promise((resolve) => setTimeout(resolve, 2_500));
   expect(existsSync(folder)).toBe(true);
+  // Set to another year, and the days are not over for that; nor are they once it is set right.
+  clock.stepUs = 5_000 * DAY_US;
+  const diskOf = async () => (await gateway.ask<GatewayStatus>('GET', '/v1/status')).box.disk;
+  await waitFor('retention to wait', async () => (await diskOf())?.retentionWaits);
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  expect(existsSync(folder)).toBe(true);
+  clock.stepUs = 0;
+  await waitFor('that to be seen', async () =>
+    (await diskOf())?.retentionWaits.startsWith('the system clock was set by -'),
+  );
   clock.offsetUs += 2 * DAY_US;
   await waitFor('the files to be gone', () => !existsSync(folder));
 

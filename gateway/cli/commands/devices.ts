@@ -2,6 +2,9 @@ import type { DeviceStatus } from '../../core/view.js';
 import type { AddCommand } from '../cli.js';
 import { ago, count, plain, table } from '../format.js';
 
+/** Devices that the API gives at once. */
+const PAGE_ITEMS = 1000;
+
 export const addDevices: AddCommand = (program, act) => {
   const devices = program
     .command('devices')
@@ -13,8 +16,16 @@ export const addDevices: AddCommand = (program, act) => {
     .description('list the enrolled devices')
     .addHelpText('after', '\nExample:\n  waystone devices list');
   act(list, async (call) => {
-    const answer = await (await call.api()).get<{ devices: DeviceStatus[] }>('/v1/devices');
-    call.print(answer, () => deviceTable(answer.devices, call.terminal.nowMs() * 1000));
+    const api = await call.api();
+    const devices: DeviceStatus[] = [];
+    for (let path = '/v1/devices'; ; ) {
+      const page = await api.get<{ devices: DeviceStatus[] }>(path);
+      devices.push(...page.devices);
+      const last = page.devices.at(-1);
+      if (last === undefined || page.devices.length < PAGE_ITEMS) break;
+      path = `/v1/devices?after=${encodeURIComponent(last.did)}`;
+    }
+    call.print({ devices }, () => deviceTable(devices, call.terminal.nowMs() * 1000));
     return undefined;
   });
 

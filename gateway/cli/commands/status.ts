@@ -40,6 +40,9 @@ function describeStatus(status: GatewayStatus): string {
       `disk ${size(box.diskFreeBytes)} free, data ${size(box.dataBytes)}, memory ${size(box.memoryBytes)}`,
     ],
     ...(box.disk === null ? [] : [['', describeDisk(box.disk)] as [string, string]]),
+    ...(box.disk === null || box.disk.retentionWaits === ''
+      ? []
+      : [['', `nothing is removed for its age: ${box.disk.retentionWaits}`] as [string, string]]),
     ...(box.clockTrusted
       ? []
       : [['', 'clock not trusted: receive times are flagged'] as [string, string]]),
