@@ -12,6 +12,7 @@ import {
 import Database from 'better-sqlite3';
 import { type TestKey, testKeyNamed } from '../../proto/test-data/test-signer.js';
 import { batchFile, readBatchFile } from '../core/batch-file.js';
+import type { SessionLimits } from '../core/config.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import type { BatchRow, Decision, VerifiedBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
@@ -23,9 +24,17 @@ import { Counters } from './counters.js';
 import { DeviceTable } from './devices.js';
 import { loadIdentity } from './identity.js';
 import { ledgerOperations } from './operations.js';
+import { Pruner, type SettledBy } from './pruning.js';
 import { prepareLedger } from './schema.js';
 
 export const GATEWAY = new GatewayKey(testKeyNamed('secp256k1', 'ledger gateway').privateKey);
+
+/** The defaults of a gateway. */
+export const SESSION_LIMITS: SessionLimits = {
+  newPerDayMax: 288,
+  newBurstMax: 1000,
+  closedKept: 16,
+};
 
 /** One verified envelope for {@link TestLedger.commit}. */
 export interface TestItem {
@@ -71,19 +80,25 @@ export class TestLedger {
   readonly batches: BatchTable;
   readonly counters: Counters;
   readonly committer: Committer;
+  readonly pruner: Pruner;
   readonly logId: Uint8Array;
   readonly calls: ReturnType<typeof ledgerOperations>;
   readonly #dataFolder: string;
   #lastTicket = 0;
 
-  constructor(file: string, limits: Partial<BatchLimits> = {}, logHeadFile = `${file}.head`) {
+  constructor(
+    file: string,
+    limits: Partial<BatchLimits> = {},
+    logHeadFile = `${file}.head`,
+    options: { sessions?: Partial<SessionLimits>; settledBy?: SettledBy } = {},
+  ) {
     this.db = new Database(file);
     const dataFolder = dirname(file);
     this.#dataFolder = dataFolder;
     prepareLedger(this.db, dataFolder);
     this.files = new BatchFiles(dataFolder);
     this.logId = loadIdentity(this.db, { gateway: GATEWAY, logHeadFile }).logId;
-    this.devices = new DeviceTable(this.db);
+    this.devices = new DeviceTable(this.db, { ...SESSION_LIMITS, ...options.sessions });
     this.batches = new BatchTable(this.db, {
       limits: {
         entriesMax: 1000,
@@ -106,6 +121,12 @@ export class TestLedger {
       counters: this.counters,
       receiptMaker: new ReceiptMaker(GATEWAY, this.logId),
     });
+    const settledBy = options.settledBy ?? 'sealed';
+    this.pruner = new Pruner(
+      this.db,
+      { settledBy },
+      { devices: this.devices, counters: this.counters },
+    );
     this.calls = ledgerOperations({
       db: this.db,
       devices: this.devices,
