@@ -49,6 +49,7 @@ export class DeviceTable {
   readonly #insert: Database.Statement;
   readonly #setCounter: Database.Statement;
   readonly #findOpen: Database.Statement;
+  readonly #countOpen: Database.Statement;
   readonly #setClosed: Database.Statement;
   readonly #findBeyondKept: Database.Statement;
   readonly #setPrunable: Database.Statement;
@@ -66,12 +67,16 @@ export class DeviceTable {
     );
     this.#setCounter = db.prepare('UPDATE sessions SET counter = ? WHERE id = ?');
     this.#findOpen = db.prepare(
-      'SELECT id, session FROM sessions WHERE device = ? AND closed_at_us IS NULL ORDER BY id',
+      `SELECT id, session FROM sessions WHERE device = ? AND closed_at_us IS NULL
+       ORDER BY id LIMIT ?`,
     );
-    // Closing times never fall within a device, whatever the clock does: they are what orders its sessions.
+    this.#countOpen = db
+      .prepare('SELECT COUNT(*) FROM sessions WHERE device = ? AND closed_at_us IS NULL')
+      .pluck();
+    // Closing times rise within a device, whatever the clock does: they are what orders its sessions.
     this.#setClosed = db.prepare(
       `UPDATE sessions SET closed_at_us = MAX(@nowUs, COALESCE((
-         SELECT MAX(closed_at_us) FROM sessions
+         SELECT MAX(closed_at_us) + 1 FROM sessions
          WHERE device = @device AND closed_at_us IS NOT NULL AND prune_after IS NULL), 0))
        WHERE id = @id`,
     );
@@ -247,9 +252,10 @@ export class DeviceTable {
       closed: false,
       counter,
     });
-    const open = this.#openSessions(device);
-    const tooMany = open.slice(0, Math.max(0, open.length - OPEN_SESSIONS_MAX));
-    this.#close(device, tooMany, nowUs);
+    const open = this.#countOpen.get(device) as number;
+    if (open > OPEN_SESSIONS_MAX) {
+      this.#close(device, this.#openSessions(device, open - OPEN_SESSIONS_MAX), nowUs);
+    }
   }
 
   #closeOthers(device: number, kept: ReadonlySet<string>, nowUs: number): void {
@@ -257,8 +263,9 @@ export class DeviceTable {
     this.#close(device, others, nowUs);
   }
 
-  #openSessions(device: number): OpenSession[] {
-    const rows = this.#findOpen.all(device) as { id: number; session: Buffer }[];
+  /** Oldest first. */
+  #openSessions(device: number, limit = -1): OpenSession[] {
+    const rows = this.#findOpen.all(device, limit) as { id: number; session: Buffer }[];
     return rows.map((row) => ({ id: row.id, session: row.session.toString('hex') }));
   }
 

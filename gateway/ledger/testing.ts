@@ -4,9 +4,11 @@ import {
   encodeFrame,
   encodeStatement,
   FRAME_FORMAT,
+  type KeyType,
   keyId,
   LOCAL_REALM,
   leafHash,
+  sha256,
   treeRoot,
 } from '@waystone/proto';
 import Database from 'better-sqlite3';
@@ -43,6 +45,11 @@ export interface TestItem {
   readonly receivedAtUs?: number;
   readonly clockTrusted?: boolean;
   readonly refusal?: Refusal | null;
+}
+
+/** A key whose signatures are made at once and are none: the ledger does not look at them. */
+export function quickKey(type: KeyType, label: string): TestKey {
+  return { ...testKeyNamed(type, label), sign: () => new Uint8Array(64).fill(1) };
 }
 
 /** A signed envelope of small frames, with the same bytes every time. */
@@ -157,6 +164,38 @@ export class TestLedger {
       this.committer.reload();
       throw error;
     }
+  }
+
+  /** Closes every open batch and takes it through the steps of sealing, with a root of its own. */
+  sealAll(nowUs: number): void {
+    this.commit([], () => this.calls.closeDue(nowUs, true));
+    for (const { id } of this.calls.sealing()) {
+      this.commit([], () => {
+        this.calls.freeze(id, nowUs);
+        const root = sha256(Buffer.from(`root of batch ${id}`));
+        this.calls.appendLog(id, {
+          root,
+          count: 1,
+          manifestHash: root,
+          minTimeUs: 1,
+          maxTimeUs: 2,
+        });
+        this.calls.markSealed(id);
+      });
+    }
+  }
+
+  /** Prunes, a step in a commit group, until nothing is left to be pruned. @returns rows taken away. */
+  pruneAll(nowUs: number): number {
+    let rows = 0;
+    for (let before = -1; before !== rows; ) {
+      before = rows;
+      this.commit([], () => {
+        this.counters.write();
+        rows += this.pruner.step(nowUs);
+      });
+    }
+    return rows;
   }
 
   /** As when the process dies: nothing that is only in memory is written. */
