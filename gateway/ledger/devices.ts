@@ -15,6 +15,13 @@ export const OPEN_SESSIONS_MAX = 65;
 /** Sessions that one closing hands over to be pruned; more than a closing adds, so that none are left behind. */
 const HANDED_OVER_MAX = 256;
 
+/** How long a device that was told to wait may take to say hello again, and how many such are remembered. */
+const TOLD_TO_WAIT_US = 3_600_000_000;
+const TOLD_TO_WAIT_MAX = 10_000;
+
+/** When an envelope whose session is still to be opened may come again. */
+const RETRY_US = 60_000_000;
+
 /** Why a session is not entered. */
 export type SessionFault = 'LOGIN_REPLAYED' | 'SESSION_CLOSED' | 'SESSIONS_TOO_MANY';
 
@@ -42,6 +49,8 @@ export class DeviceTable {
   readonly #byId = new Map<number, DeviceRecord>();
   readonly #byDid = new Map<string, DeviceRecord>();
   readonly #sessions = new Map<string, SessionRecord>();
+  /** Until when, µs, what a device brings of unknown sessions is not refused for good: its hello is to come again. */
+  readonly #toldToWait = new Map<number, number>();
   readonly #closedKept: number;
   readonly #allowance: SessionAllowance;
   readonly #find: Database.Statement;
@@ -172,9 +181,14 @@ export class DeviceTable {
     return this.#findMark.get(device, sessionMark(session)) !== undefined;
   }
 
-  /** µs until the device may open a new session; 0 is now. */
+  /**
+   * µs for which an envelope of a session that is not known is to wait, since the device may not open it now or was
+   * told so lately; 0 when it is refused.
+   */
   waitForSession(device: number, nowUs: number): number {
-    return this.#allowance.wait(device, 1, nowUs);
+    const waitUs = this.#allowance.wait(device, 1, nowUs);
+    if (waitUs > 0) return waitUs;
+    return nowUs < (this.#toldToWait.get(device) ?? 0) ? RETRY_US : 0;
   }
 
   /**
@@ -186,7 +200,7 @@ export class DeviceTable {
   enter(device: number, session: string, counter: number, nowUs: number): SessionFault | null {
     const fault = this.#faultOf(device, session, counter);
     if (fault !== null) return fault;
-    if (this.#mayBeNew(device, session) && this.waitForSession(device, nowUs) > 0) {
+    if (this.#mayBeNew(device, session) && this.#mustWait(device, 1, nowUs)) {
       return 'SESSIONS_TOO_MANY';
     }
     this.#enter(device, session, counter, nowUs);
@@ -210,9 +224,8 @@ export class DeviceTable {
     const fault = this.#faultOf(device, session, counter);
     if (fault !== null) return fault;
     const fresh = new Set([session, ...queued].filter((name) => this.#mayBeNew(device, name)));
-    if (fresh.size > 0 && this.#allowance.wait(device, fresh.size, nowUs) > 0) {
-      return 'SESSIONS_TOO_MANY';
-    }
+    if (fresh.size > 0 && this.#mustWait(device, fresh.size, nowUs)) return 'SESSIONS_TOO_MANY';
+    this.#toldToWait.delete(device);
     this.#enter(device, session, counter, nowUs);
     // First, so that no session that it names has to make room for another one.
     this.#closeOthers(device, new Set([session, ...queued]), nowUs);
@@ -231,6 +244,18 @@ export class DeviceTable {
     if (known === null) return this.isPruned(device, session) ? 'SESSION_CLOSED' : null;
     if (known.closed) return 'SESSION_CLOSED';
     return counter <= known.counter ? 'LOGIN_REPLAYED' : null;
+  }
+
+  #mustWait(device: number, sessions: number, nowUs: number): boolean {
+    const waitUs = this.#allowance.wait(device, sessions, nowUs);
+    if (waitUs === 0) return false;
+    this.#toldToWait.delete(device);
+    if (this.#toldToWait.size >= TOLD_TO_WAIT_MAX) {
+      const oldest = this.#toldToWait.keys().next().value;
+      if (oldest !== undefined) this.#toldToWait.delete(oldest);
+    }
+    this.#toldToWait.set(device, nowUs + waitUs + TOLD_TO_WAIT_US);
+    return true;
   }
 
   #mayBeNew(device: number, session: string): boolean {

@@ -433,8 +433,18 @@ describe('new sessions', () => {
       afterSeconds: 240,
     });
     expect(count(ledger, 'refusals')).toBe(0);
-    const later = { ...item(100), receivedAtUs: NOW_US + 5 * MINUTE_US };
-    expect(codeOf(ledger.commit([later])[0])).toBe('SESSION_UNKNOWN');
+    const at = (atUs: number) => codeOf(ledger.commit([{ ...item(100), receivedAtUs: atUs }])[0]);
+    // Nobody told it to wait: it may have opened the session by now.
+    expect(at(NOW_US + 5 * MINUTE_US)).toBe('SESSION_UNKNOWN');
+    const hello = (atUs: number) => ledger.calls.hello(1, nameOf(100), 1, [nameOf(101)], atUs);
+    expect(hello(NOW_US + 6 * MINUTE_US)).toBe('SESSIONS_TOO_MANY');
+    // It comes again a while after it may.
+    expect(at(NOW_US + 6 * MINUTE_US)).toBe('SESSIONS_TOO_MANY');
+    expect(at(NOW_US + 60 * MINUTE_US)).toBe('SESSIONS_TOO_MANY');
+    expect(hello(NOW_US + 61 * MINUTE_US)).toBeNull();
+    expect(ledger.commit([{ ...item(100), receivedAtUs: NOW_US + 61 * MINUTE_US }])[0]?.kind).toBe(
+      'stored',
+    );
   });
 
   it('are not held up by a clock that once was far ahead, or begins in 1970', () => {
