@@ -263,6 +263,23 @@ describe('a lost connection', () => {
     expect(toHex(wanted?.session ?? new Uint8Array())).toBe(toHex(device.session));
   });
 
+  it('says hello again, with a risen counter, when the gateway told it to wait', async () => {
+    const gateway = await startGateway({
+      helloRetryAfterSeconds: (attempt) => (attempt <= 2 ? 0 : null),
+    });
+    const device = makeDevice(gateway);
+    await device.connect();
+    await vi.waitFor(() => expect(gateway.hellos).toHaveLength(3));
+    const counters = gateway.hellos.map(({ hello }) => hello.counter ?? 0);
+    expect(counters).toEqual(counters.toSorted((a, b) => a - b));
+    expect(new Set(counters).size).toBe(3);
+    expect(gateway.hellos.every(({ hello }) => hello.state === ONLINE)).toBe(true);
+    // On the connection that it has.
+    expect(gateway.logins).toHaveLength(1);
+    await device.publish('drive', [observation(1)]);
+    expect(gateway.hellos).toHaveLength(3);
+  });
+
   it('leaves a signed will that is newer than the birth and older than the next login', async () => {
     const gateway = await startGateway();
     const device = makeDevice(gateway);

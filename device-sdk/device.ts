@@ -17,6 +17,7 @@ import {
   receiptFault,
   requireInteger,
   requireLength,
+  sha256,
   signedMessageInput,
   type TimeBase,
   topicIdFromDid,
@@ -130,6 +131,9 @@ const WAITING_CALLS_MAX = 1024;
 const WINDOW_MAX = 1024;
 const QUEUED_SESSIONS_MAX = 64;
 
+/** Longest wait that a `retry` receipt can ask of a hello: one hour. */
+const HELLO_RETRY_MS_MAX = 3_600_000;
+
 /** Longest part of closing that comes after the drain: the last hello and DISCONNECT, in ms. */
 const FAREWELL_MS = 1_000;
 
@@ -159,6 +163,8 @@ export class Device extends EventEmitter<DeviceEvents> {
   /** Stream ids that may be used; null before any are known. */
   #streams: ReadonlyMap<number, string> | null = null;
   #connection: Connection | null = null;
+  /** Looks whether a receipt is the gateway's answer to the last hello. */
+  #helloRetry: ((receipt: Receipt) => void) | null = null;
   #running: Promise<void> | null = null;
   #closing: Promise<{ unreceipted: number }> | null = null;
   #isHurried = false;
@@ -452,7 +458,7 @@ export class Device extends EventEmitter<DeviceEvents> {
       throw reason;
     }
     this.#connection = connection;
-    connection.publish(topicOf(this.#topicId, 'hello'), online);
+    this.#publishHello(connection, online);
     this.#tell('connected');
     const up = topicOf(this.#topicId, 'up');
     this.#sender.attach({
@@ -496,6 +502,30 @@ export class Device extends EventEmitter<DeviceEvents> {
     return encodeSignedMessage('hello', body, await signMessage(signer, input));
   }
 
+  /** Says hello; should the gateway tell it to wait, once more when it may. */
+  #publishHello(connection: Connection, payload: Uint8Array): void {
+    connection.publish(topicOf(this.#topicId, 'hello'), payload);
+    const name = sha256(payload);
+    this.#helloRetry = (receipt) => {
+      const { statement, outcome } = receipt.body;
+      if (outcome.kind !== 'retry' || !equalBytes(statement, name)) return;
+      this.#helloRetry = null;
+      const waitMs = Math.min(outcome.afterSeconds * 1_000, HELLO_RETRY_MS_MAX);
+      void this.#pause(waitMs).then(async () => {
+        if (this.#connection !== connection || this.#stop.signal.aborted) return;
+        try {
+          this.#publishHello(connection, await this.#hello(wire.Hello.State.STATE_ONLINE));
+        } catch (cause) {
+          connection.drop(
+            new DeviceError('SIGNER_FAILED', 'a hello could not be signed; connecting anew', {
+              cause,
+            }),
+          );
+        }
+      });
+    };
+  }
+
   async #sayHello(connection: Connection, state: number): Promise<void> {
     const payload = await this.#hello(state);
     await new Promise<void>((resolve) => {
@@ -531,6 +561,7 @@ export class Device extends EventEmitter<DeviceEvents> {
     if (!equalBytes(receipt.body.device, keyId(this.#options.signer.publicKey))) {
       throw new RangeError('receipt is for another device');
     }
+    this.#helloRetry?.(receipt);
     const envelope = this.#sender.receive(receipt);
     this.#tell('receipt', { receipt, bytes, envelope });
   }

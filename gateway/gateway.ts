@@ -136,6 +136,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         logHeadFile: headFile,
         privateKey: key.exportPrivateKey(),
         limits: config.batch,
+        sessions: config.sessions,
+        settledBy: config.chain.network === 'none' ? 'sealed' : 'forged',
         verifiers: verifiers.ledgerPorts,
       },
       (decisions) => decide(decisions),

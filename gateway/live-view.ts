@@ -16,6 +16,7 @@ import type {
   DeviceStatus,
   GatewayStatus,
   GatewayView,
+  ProofAnswer,
   RelayRequest,
   RelayStatus,
 } from './core/view.js';
@@ -65,6 +66,9 @@ export interface LiveViewDeps {
 const GAS_PER_DATASET = 225_000;
 
 const DAY_US = 86_400_000_000;
+
+/** Datasets that are looked into for a frame whose place is forgotten; each costs a walk over its entries, some 5 MB. */
+const PRUNED_DATASETS_MAX = 200;
 
 /** What a running gateway answers, gathered from its stages. */
 export function liveView(deps: LiveViewDeps): GatewayView {
@@ -197,6 +201,30 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     );
   };
 
+  /** A frame whose statement the ledger has pruned is looked for in the datasets of its device. */
+  const provePruned = async (
+    did: string,
+    session: string,
+    stream: number,
+    sequence: number,
+  ): Promise<ProofAnswer> => {
+    const datasets = await reader.prunedDatasets(did, session, stream, PRUNED_DATASETS_MAX);
+    if (datasets === null) return { state: 'absent' };
+    const there = datasets.filter(({ removedAtUs }) => removedAtUs === null);
+    for (const { root } of there) {
+      const proof = await deps.datasets.prove(root, { device: did, session, stream, sequence });
+      if (proof !== null) return { state: 'proved', root, proof };
+    }
+    throw new WaystoneError(
+      'FRAME_FORGOTTEN',
+      `session ${session} of ${did} was closed long ago and its places are no longer kept; frame ${sequence} of stream ` +
+        `${stream} is in none of the ${there.length} newest dataset folders with entries of this device` +
+        (there.length < datasets.length ? ' (retention removed the files of others)' : '') +
+        (datasets.length === PRUNED_DATASETS_MAX ? '; older ones were not looked into' : '') +
+        ': if it was stored, it is in another dataset of the device, listed by its manifest',
+    );
+  };
+
   const view: GatewayView = {
     status: async () => {
       await deps.ledger.calls.writeCounters();
@@ -271,7 +299,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
 
     proof: async (did, session, stream, sequence) => {
       const place = await reader.locate(did, session, stream, sequence);
-      if (place === null) return { state: 'absent' };
+      if (place === null) return provePruned(did, session, stream, sequence);
       const batch = await reader.batch(place.batch);
       if (batch === null) return { state: 'absent' };
       if (place.root === null || batch.state === 'open' || batch.state === 'sealing') {

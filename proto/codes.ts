@@ -40,6 +40,7 @@ export const CODES = {
   OVERLOADED: 64,
   DISK_FULL: 65,
   STOPPING: 66,
+  SESSIONS_TOO_MANY: 67,
 } as const;
 
 export type Code = keyof typeof CODES;

@@ -22,6 +22,7 @@ import {
   parseTopic,
   readEnvelope,
   readLoginToken,
+  sha256,
   signedMessageInput,
   statementHash,
   toHex,
@@ -54,6 +55,8 @@ export interface FakeGatewayOptions {
   readonly loginVerdict?: (attempt: number) => number;
   /** PEM key and certificate; without them the gateway speaks plain TCP. */
   readonly tls?: { readonly key: string; readonly cert: string };
+  /** Seconds after which the n-th hello (1, 2, …) may come again; null takes it. */
+  readonly helloRetryAfterSeconds?: (attempt: number) => number | null;
   /** Whether settings are sent on subscribe. Default true. */
   readonly sendsConfig?: boolean;
 }
@@ -251,6 +254,10 @@ export class FakeGateway {
     try {
       const body = openSignedMessage('hello', payload, device, this.key.publicKey);
       this.hellos.push({ hello: decodeHello(body), isWill });
+      const afterSeconds = this.#options.helloRetryAfterSeconds?.(this.hellos.length) ?? null;
+      if (afterSeconds === null) return;
+      const outcome: Outcome = { kind: 'retry', code: 'SESSIONS_TOO_MANY', afterSeconds };
+      this.send(topicId, 'receipt', await this.receipt(device, sha256(payload), outcome));
     } catch (error) {
       this.violations.push(`hello: ${error}`);
     }

@@ -55,6 +55,7 @@ describe('configuration', () => {
         connectTimeoutSeconds: 10,
         loginDelaySecondsMax: 10,
       },
+      sessions: { newPerDayMax: 288, newBurstMax: 1000, closedKept: 16 },
       http: { host: '127.0.0.1', port: 8484 },
       streams: [{ id: 1, name: 'drive' }],
       batch: {

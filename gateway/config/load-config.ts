@@ -236,6 +236,11 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
       connectTimeoutSeconds: number('mqtt.connectTimeoutSeconds'),
       loginDelaySecondsMax: number('mqtt.loginDelaySecondsMax'),
     },
+    sessions: {
+      newPerDayMax: number('sessions.newPerDayMax'),
+      newBurstMax: number('sessions.newBurstMax'),
+      closedKept: number('sessions.closedKept'),
+    },
     http: { host: text('http.host'), port: number('http.port') },
     streams: checkStreams(settings.get('streams')),
     batch: {

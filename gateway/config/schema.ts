@@ -110,6 +110,26 @@ export const CONFIG_SCHEMA = {
         ),
     },
   },
+  sessions: {
+    about: 'Sessions: a device opens one each time it starts.',
+    keys: {
+      newPerDayMax: integer(1, 86_400)
+        .default(288)
+        .describe(
+          'New sessions a day of one device: one every five minutes, a boot loop that goes on.',
+        ),
+      // A hello may name 64 queued sessions besides its own.
+      newBurstMax: integer(65, 1_000_000)
+        .default(1000)
+        .describe('New sessions that a device may open at once after a quiet time.'),
+      // The gaps that are shown are those of the newest four sessions.
+      closedKept: integer(4, 10_000)
+        .default(16)
+        .describe(
+          'Closed sessions of a device, the last closed ones, whose receipts are given again when it asks.',
+        ),
+    },
+  },
   http: {
     about: 'The HTTP API and the status page.',
     keys: {

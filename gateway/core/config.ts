@@ -1,3 +1,12 @@
+/** What the sessions of one device may cost. */
+export interface SessionLimits {
+  /** New sessions a day in the long run, and at once after a quiet time. */
+  readonly newPerDayMax: number;
+  readonly newBurstMax: number;
+  /** Closed sessions, the last closed ones, that keep their statements once these are settled. */
+  readonly closedKept: number;
+}
+
 /** Everything that an operator can set; `config/` reads it from file, environment and flags. */
 export interface Config {
   /** Folder of keys and API token, and of the data folder unless that is set. */
@@ -42,6 +51,7 @@ export interface Config {
     /** Longest time in seconds that a refused login waits for its answer, after repeated failures; 0 is never. */
     readonly loginDelaySecondsMax: number;
   };
+  readonly sessions: SessionLimits;
   readonly http: {
     readonly host: string;
     /** 0 takes a free port. */

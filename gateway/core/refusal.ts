@@ -15,7 +15,7 @@ export type Refusal =
   | { code: 'STREAM_UNKNOWN'; stream: number; known: readonly number[] }
   | { code: 'FORMAT_UNSUPPORTED'; format: number }
   | { code: 'SESSION_UNKNOWN'; session: string }
-  | { code: 'SESSION_CLOSED'; session: string }
+  | { code: 'SESSION_CLOSED'; session: string; pruned?: true }
   | { code: 'TIME_IN_FUTURE'; maxTimeUs: number; receivedAtUs: number }
   | { code: 'TIME_TOO_OLD'; minTimeUs: number }
   | { code: 'FRAME_MALFORMED'; index: number; what: string }
@@ -48,7 +48,9 @@ export function describeRefusal(refusal: Refusal): string {
     case 'SESSION_UNKNOWN':
       return `session ${refusal.session} was never opened by a login or a signed hello`;
     case 'SESSION_CLOSED':
-      return `session ${refusal.session} was closed: a later hello did not list it as queued`;
+      return refusal.pruned
+        ? `session ${refusal.session} was closed long ago: what was stored of it is in datasets of the device, with no receipts for resends`
+        : `session ${refusal.session} was closed: a later hello did not list it as queued`;
     case 'TIME_IN_FUTURE':
       return `frame time ${refusal.maxTimeUs} µs is more than 60 s after the receive time ${refusal.receivedAtUs} µs`;
     case 'TIME_TOO_OLD':

@@ -35,7 +35,10 @@ export interface BrokerDeps {
   readonly login: LoginDeps;
   /** Hands an envelope to the verifiers. */
   readonly submit: ConstructorParameters<typeof EnvelopeQueue>[1];
-  /** A hello was checked; resolves once its effects are durable. @returns why it is refused, or null. */
+  /**
+   * A hello was checked; resolves once its effects are durable. @returns why it is refused, or null; SESSIONS_TOO_MANY
+   * is for now.
+   */
   readonly hello: (device: DeviceRecord, hello: CheckedHello) => Promise<string | null>;
   /** The signed config message of a device. */
   readonly config: (device: DeviceRecord) => Uint8Array;
@@ -503,7 +506,10 @@ export class Broker {
       connection.guard.hold('hello', true);
       void this.#takeHello(device, copy).then((outcome) => {
         if (outcome === 'failed') connection.end();
-        else if (outcome !== 'taken') {
+        else if (outcome === 'later') {
+          const receipt = this.#deps.refusalReceipt(device, copy, 'SESSIONS_TOO_MANY', 'retry');
+          this.#retryLater(connection, device, 'SESSIONS_TOO_MANY', receipt);
+        } else if (outcome !== 'taken') {
           this.#refusePacket(connection, copy, 'HELLO_INVALID', outcome.fault);
         } else if (qos === 1) connection.acknowledge(packetId);
         connection.guard.hold('hello', false);
@@ -547,7 +553,11 @@ export class Broker {
     void this.#takeHello(device, copy).then((outcome) => {
       if (outcome === 'failed') connection.end();
       else if (outcome === 'taken') connection.sendFor(device, 'config', config(device));
-      else {
+      else if (outcome === 'later') {
+        this.#note(connection, 'SESSIONS_TOO_MANY', `${device.did}: hello not taken now`);
+        const receipt = refusalReceipt(device, copy, 'SESSIONS_TOO_MANY', 'retry');
+        connection.sendFor(device, 'receipt', receipt);
+      } else {
         this.#note(connection, 'HELLO_INVALID', `${device.did}: ${outcome.fault}`);
         const receipt = refusalReceipt(device, copy, 'HELLO_INVALID', 'refused');
         connection.sendFor(device, 'receipt', receipt);
@@ -584,6 +594,13 @@ export class Broker {
     device: DeviceRecord,
     { kind, refusal, retryCode, receipt }: Decision,
   ): void {
+    if (kind === 'retry' && retryCode === 'SESSIONS_TOO_MANY' && connection.relay !== null) {
+      // Its other devices are not to wait for this one.
+      this.#note(connection, retryCode, `${device.did}: envelope not taken now`);
+      if (packetId > 0) connection.acknowledge(packetId);
+      this.sendReceipt(device.id, receipt);
+      return;
+    }
     if (kind === 'retry') {
       this.#retryLater(connection, device, retryCode ?? 'OVERLOADED', receipt);
       return;
@@ -610,7 +627,7 @@ export class Broker {
   async #takeHello(
     device: DeviceRecord,
     payload: Uint8Array,
-  ): Promise<'taken' | 'failed' | { readonly fault: string }> {
+  ): Promise<'taken' | 'later' | 'failed' | { readonly fault: string }> {
     try {
       // It closes the sessions that it does not name, and envelopes of those came before it.
       await this.#queue.settled(device.id);
@@ -618,6 +635,7 @@ export class Broker {
         const hello = await this.#deps.login.checks.hello(payload, device.publicKey);
         if ('fault' in hello) return hello;
         const fault = await this.#deps.hello(device, hello);
+        if (fault === 'SESSIONS_TOO_MANY') return 'later';
         return fault === null ? 'taken' : { fault };
       });
     } catch (error) {

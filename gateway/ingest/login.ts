@@ -18,7 +18,7 @@ export interface LoginDeps {
     device: number,
     session: string,
     counter: number,
-  ): Promise<'LOGIN_REPLAYED' | 'SESSION_CLOSED' | null>;
+  ): Promise<'LOGIN_REPLAYED' | 'SESSION_CLOSED' | 'SESSIONS_TOO_MANY' | null>;
 }
 
 /** What a CONNECT says. */
@@ -91,6 +91,15 @@ export async function login(credentials: Credentials, deps: LoginDeps): Promise<
   }
   const { session, counter } = read;
   const fault = await deps.enter(device.id, session, counter);
+  if (fault === 'SESSIONS_TOO_MANY') {
+    // No verdict on the login, so the device keeps its session and what it has queued.
+    return {
+      code: fault,
+      detail:
+        'the device opens new sessions faster than it may (sessions.newPerDayMax): does it restart all the time?',
+      returnCode: 3,
+    };
+  }
   if (fault !== null) {
     return {
       code: fault,

@@ -1,4 +1,5 @@
 import {
+  type Code,
   ENVELOPE_HEADER_BYTES,
   encodeEntry,
   encodeReceiptBody,
@@ -15,7 +16,7 @@ import {
   toHex,
 } from '@waystone/proto';
 import type Database from 'better-sqlite3';
-import type { Decision, VerifiedBatch } from '../core/ports.js';
+import type { Decision, DeviceRecord, VerifiedBatch } from '../core/ports.js';
 import type { ReceiptMaker, SignedTree } from '../core/receipt-maker.js';
 import { describeRefusal, type Refusal } from '../core/refusal.js';
 import type { BatchTable, OpenBatch } from './batches.js';
@@ -50,12 +51,13 @@ interface StatementRow {
 /** A decision whose receipt is still to be made. */
 interface Judged {
   readonly item: VerifiedItem;
-  readonly kind: 'stored' | 'duplicate' | 'refused';
+  readonly kind: Decision['kind'];
   readonly frames: number;
   /** The encoded answer, and its leaf hash in the group's receipt tree. */
   readonly body: Uint8Array;
   readonly leaf: Uint8Array;
   readonly refusal: Refusal | null;
+  readonly retryCode: Code | null;
   /** Where a duplicate's first answer lies. */
   readonly before: { group: number; index: number } | null;
 }
@@ -178,7 +180,7 @@ export class Committer {
         frames: answer.frames,
         receipt,
         refusal: answer.refusal,
-        retryCode: null,
+        retryCode: answer.retryCode,
       };
     });
   }
@@ -213,7 +215,7 @@ export class Committer {
     const sessionName = toHex(statement.session);
     const session = this.#devices.session(item.device, sessionName);
     if (session === null) {
-      return this.#refuse(item, payload, { code: 'SESSION_UNKNOWN', session: sessionName });
+      return this.#withoutSession(item, payload, device, sessionName);
     }
     const last = statement.firstSequence + statement.count - 1;
     const streamName = `${session.id}:${statement.stream}`;
@@ -282,6 +284,37 @@ export class Committer {
       frames: statement.count,
       ...answerOf(body),
       refusal: null,
+      retryCode: null,
+      before: null,
+    };
+  }
+
+  /** An envelope of a session that the table does not hold. */
+  #withoutSession(
+    item: VerifiedItem,
+    payload: Uint8Array,
+    device: DeviceRecord,
+    session: string,
+  ): Judged {
+    if (this.#devices.isPruned(item.device, session)) {
+      return this.#refuse(item, payload, { code: 'SESSION_CLOSED', session, pruned: true });
+    }
+    // The hello that names it may have been told to wait, and what it names must not be lost meanwhile.
+    const waitUs = this.#devices.waitForSession(item.device, item.receivedAtUs);
+    if (waitUs === 0) return this.#refuse(item, payload, { code: 'SESSION_UNKNOWN', session });
+    const code = 'SESSIONS_TOO_MANY';
+    const body: ReceiptBody = {
+      device: device.keyId,
+      statement: statementHash(payload.subarray(STATEMENT_AT, SIGNATURE_AT)),
+      outcome: { kind: 'retry', code, afterSeconds: Math.ceil(waitUs / 1e6) },
+    };
+    return {
+      item,
+      kind: 'retry',
+      frames: 0,
+      ...answerOf(body),
+      refusal: null,
+      retryCode: code,
       before: null,
     };
   }
@@ -304,6 +337,7 @@ export class Committer {
       frames: statement.count,
       ...answerOf(body),
       refusal: null,
+      retryCode: null,
       before,
     };
   }
@@ -321,7 +355,15 @@ export class Committer {
       statement,
       outcome: { kind: 'refused', code: refusal.code },
     };
-    return { item, kind: 'refused', frames: 0, ...answerOf(body), refusal, before: null };
+    return {
+      item,
+      kind: 'refused',
+      frames: 0,
+      ...answerOf(body),
+      refusal,
+      retryCode: null,
+      before: null,
+    };
   }
 
   /** A duplicate of this same group finds its group in the table too: it is on disk by now. */
@@ -356,7 +398,7 @@ export class Committer {
     const at = answer.item.receivedAtUs;
     if (answer.kind === 'stored') this.#counters.stored(answer.item.device, answer.frames, at);
     else if (answer.kind === 'refused') this.#counters.refused(answer.item.device, at);
-    else this.#counters.duplicate(answer.item.device, at);
+    else if (answer.kind === 'duplicate') this.#counters.duplicate(answer.item.device, at);
   }
 
   #mayKeepRefusal(device: number, atUs: number): boolean {

@@ -1,5 +1,11 @@
 import type Database from 'better-sqlite3';
 
+/** Numbers of the last rows that the counts in the devices' rows contain. */
+export interface CountedUpTo {
+  readonly statements: number;
+  readonly refusals: number;
+}
+
 interface Tally {
   envelopes: number;
   frames: number;
@@ -15,6 +21,7 @@ export class Counters {
   readonly #db: Database.Database;
   readonly #pending = new Map<number, Tally>();
   #duplicates = 0;
+  #counted: CountedUpTo = { statements: 0, refusals: 0 };
 
   constructor(db: Database.Database) {
     this.#db = db;
@@ -54,6 +61,11 @@ export class Counters {
     return this.#duplicates;
   }
 
+  /** What lies beyond is counted from its rows after a crash, so it must not be removed. */
+  get counted(): CountedUpTo {
+    return this.#counted;
+  }
+
   /** Writes what has gathered, with the marks up to which it counts; inside a transaction. */
   write(): void {
     if (this.#pending.size === 0) return;
@@ -70,7 +82,8 @@ export class Counters {
 
   /** Rows beyond the marks were stored but not yet counted. */
   #recount(): void {
-    const { statements, refusals } = this.#marks();
+    this.#counted = this.#marks();
+    const { statements, refusals } = this.#counted;
     const stored = this.#db
       .prepare(
         `SELECT sessions.device AS device, COUNT(*) AS envelopes, SUM(last - first + 1) AS frames
@@ -91,7 +104,7 @@ export class Counters {
     for (const row of refused) this.#tally(row.device, 0).refused += row.refused;
   }
 
-  #marks(): { statements: number; refusals: number } {
+  #marks(): CountedUpTo {
     const row = this.#db.prepare("SELECT value FROM meta WHERE key = 'counted'").get() as
       | { value: string }
       | undefined;
@@ -104,7 +117,8 @@ export class Counters {
         `SELECT (SELECT COALESCE(MAX(id), 0) FROM statements) AS statements,
                 (SELECT COALESCE(MAX(id), 0) FROM refusals) AS refusals`,
       )
-      .get();
+      .get() as CountedUpTo;
+    this.#counted = marks;
     this.#db
       .prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('counted', ?)")
       .run(JSON.stringify(marks));

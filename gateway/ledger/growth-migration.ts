@@ -36,8 +36,6 @@ CREATE INDEX batches_by_seal_time ON batches (sealed_at_us) WHERE sealed_at_us I
 CREATE INDEX batches_kept_by_age ON batches (forged_at_us) WHERE state = 'forged' AND removed_at_us IS NULL;
 CREATE INDEX batches_kept ON batches (state) WHERE state = 'forged' AND removed_at_us IS NULL;
 
-CREATE INDEX sessions_open_of_device ON sessions (device) WHERE closed_at_us IS NULL;
-
 -- The newest datasets that were forged, for what they cost.
 CREATE INDEX chain_intent_confirmed ON chain_intent (kind) WHERE state = 'confirmed';
 

@@ -1,5 +1,6 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 import type { Code } from '@waystone/proto';
+import type { SessionLimits } from '../core/config.js';
 import { WaystoneError } from '../core/errors.js';
 import { type PackedDecisions, unpackDecisions } from '../core/packed.js';
 import type { Decision } from '../core/ports.js';
@@ -7,6 +8,7 @@ import { connectCalls, type Remote } from '../core/rpc.js';
 import { startThread } from '../core/thread-file.js';
 import type { BatchLimits } from './batches.js';
 import type { LedgerOperations } from './operations.js';
+import type { SettledBy } from './pruning.js';
 
 export interface LedgerWorkerData {
   readonly dataFolder: string;
@@ -14,6 +16,8 @@ export interface LedgerWorkerData {
   /** 32 bytes; the thread signs receipts. */
   readonly privateKey: Uint8Array;
   readonly limits: BatchLimits;
+  readonly sessions: SessionLimits;
+  readonly settledBy: SettledBy;
   /** One port for each verifier thread. */
   readonly verifiers: readonly MessagePort[];
 }

@@ -58,17 +58,7 @@ export function ledgerOperations(deps: {
       counter: number,
       queued: readonly string[],
       nowUs: number,
-    ) => {
-      const fault = devices.enter(device, session, counter, nowUs);
-      if (fault !== null) return fault;
-      // First, so that no session that it names has to make room for another one.
-      devices.closeOthers(device, [session, ...queued], nowUs);
-      // A device that starts anew without a login may still bring envelopes of the sessions that it queued.
-      for (const name of queued) {
-        if (devices.session(device, name) === null) devices.enter(device, name, 0, nowUs);
-      }
-      return null;
-    },
+    ) => devices.hello(device, session, counter, queued, nowUs),
     owedReceipts: (device: number, references: readonly StatementReference[]): OwedReceipt[] => {
       const keyId = devices.get(device)?.keyId;
       if (keyId === undefined) return [];

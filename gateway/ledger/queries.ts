@@ -2,6 +2,7 @@ import { fromHex, toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import type { BatchState, DatStatus, DeviceStatus, RefusalRow } from '../core/view.js';
 import { diskQueries } from './disk-queries.js';
+import { sessionMark } from './session-mark.js';
 
 /** Gaps shown per device. */
 const GAPS_MAX = 20;
@@ -77,7 +78,7 @@ interface DeviceTableRow {
 }
 
 const DEVICE_ROWS = `SELECT devices.*,
-  (SELECT COUNT(*) FROM sessions WHERE device = devices.id) AS sessions FROM devices`;
+  pruned_sessions + (SELECT COUNT(*) FROM sessions WHERE device = devices.id) AS sessions FROM devices`;
 
 /** Reads for the answers, on a read-only connection of their own with short transactions. */
 export function ledgerQueries(db: Database.Database) {
@@ -193,6 +194,41 @@ export function ledgerQueries(db: Database.Database) {
         state: shownState(row.state),
         root: row.root === null ? null : toHex(row.root),
       };
+    },
+
+    /**
+     * Where the statements of a pruned session may be: datasets with entries of the device in this stream, newest first.
+     *
+     * @returns null when the session was not pruned.
+     */
+    prunedDatasets: (
+      did: string,
+      session: string,
+      stream: number,
+      limit: number,
+    ): { root: string; removedAtUs: number | null }[] | null => {
+      const device = db.prepare('SELECT id FROM devices WHERE did = ?').pluck().get(did) as
+        | number
+        | undefined;
+      if (device === undefined) return null;
+      const isPruned = db
+        .prepare(
+          `SELECT EXISTS (SELECT 1 FROM pruned_sessions WHERE device = @device AND mark = @mark)
+           OR EXISTS (SELECT 1 FROM sessions
+             WHERE device = @device AND session = @session AND prune_after IS NOT NULL)`,
+        )
+        .pluck()
+        .get({ device, mark: sessionMark(session), session: fromHex(session) });
+      if (isPruned !== 1) return null;
+      const rows = db
+        .prepare(
+          `SELECT root, removed_at_us FROM batches WHERE stream = ?
+           AND state IN ('sealed', 'committed', 'forged')
+           AND EXISTS (SELECT 1 FROM batch_devices WHERE batch = batches.id AND device = ?)
+           ORDER BY id DESC LIMIT ?`,
+        )
+        .all(stream, device, limit) as { root: Buffer; removed_at_us: number | null }[];
+      return rows.map((row) => ({ root: toHex(row.root), removedAtUs: row.removed_at_us }));
     },
 
     refusals: (limit: number): RefusalRow[] => {

@@ -4,12 +4,14 @@ import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { GROWTH_DDL } from './growth-migration.js';
 import { RELAYS_DDL } from './relays.js';
+import { PAGE_BYTES, WAL_CHECKPOINT_PAGES } from './wal-keeper.js';
 
 /**
  * The ledger's tables. Ids are small integers; hashes, keys and envelopes are blobs; times are µs UTC.
  *
- * `statements` keeps one small row for each stored envelope for ever: it is what makes exactly-once hold
- * after the frames have moved to their dataset folder. Until then entry and frames are in the batch's file.
+ * `statements` keeps one small row for each stored envelope of the sessions that a device may still come back to: it
+ * is what makes exactly-once hold after the frames have moved to their dataset folder. Until then entry and frames are
+ * in the batch's file. Of older sessions a mark in `pruned_sessions` stays.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -119,16 +121,27 @@ ALTER TABLE batches ADD COLUMN forged_at_us INTEGER;
 ALTER TABLE batches ADD COLUMN removed_at_us INTEGER;
 ${RELAYS_DDL}`,
   GROWTH_DDL,
+  `
+-- When the device may open as many new sessions at once as ever; and how many of its sessions were pruned.
+ALTER TABLE devices ADD COLUMN sessions_whole_at_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE devices ADD COLUMN pruned_sessions INTEGER NOT NULL DEFAULT 0;
+
+-- Of a closed session that is no longer kept: it goes once this batch and all before it are settled.
+ALTER TABLE sessions ADD COLUMN prune_after INTEGER;
+-- Each session is in one of these.
+CREATE INDEX sessions_open ON sessions (device) WHERE closed_at_us IS NULL;
+CREATE INDEX sessions_kept ON sessions (device, closed_at_us)
+  WHERE closed_at_us IS NOT NULL AND prune_after IS NULL;
+CREATE INDEX sessions_prunable ON sessions (prune_after) WHERE prune_after IS NOT NULL;
+
+-- Sessions that stay refused for ever.
+CREATE TABLE pruned_sessions (
+  device INTEGER NOT NULL,
+  mark BLOB NOT NULL,
+  PRIMARY KEY (device, mark)
+) WITHOUT ROWID;
+`,
 ];
-
-/** Page size of a new ledger in bytes: fewer, larger pages suit rows of many kB. */
-const PAGE_BYTES = 8192;
-
-/**
- * WAL checkpoint threshold in pages. Small, since one of 4,096 pages holds a commit for 60 ms and more, while
- * 512 pages stay near 15 ms at the 99th percentile.
- */
-const WAL_CHECKPOINT_PAGES = 512;
 
 /**
  * Settings of the writing connection, then the tables of this release.

@@ -4,14 +4,17 @@ import {
   encodeFrame,
   encodeStatement,
   FRAME_FORMAT,
+  type KeyType,
   keyId,
   LOCAL_REALM,
   leafHash,
+  sha256,
   treeRoot,
 } from '@waystone/proto';
 import Database from 'better-sqlite3';
 import { type TestKey, testKeyNamed } from '../../proto/test-data/test-signer.js';
 import { batchFile, readBatchFile } from '../core/batch-file.js';
+import type { SessionLimits } from '../core/config.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import type { BatchRow, Decision, VerifiedBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
@@ -23,9 +26,17 @@ import { Counters } from './counters.js';
 import { DeviceTable } from './devices.js';
 import { loadIdentity } from './identity.js';
 import { ledgerOperations } from './operations.js';
+import { Pruner, type SettledBy } from './pruning.js';
 import { prepareLedger } from './schema.js';
 
 export const GATEWAY = new GatewayKey(testKeyNamed('secp256k1', 'ledger gateway').privateKey);
+
+/** The defaults of a gateway. */
+export const SESSION_LIMITS: SessionLimits = {
+  newPerDayMax: 288,
+  newBurstMax: 1000,
+  closedKept: 16,
+};
 
 /** One verified envelope for {@link TestLedger.commit}. */
 export interface TestItem {
@@ -34,6 +45,11 @@ export interface TestItem {
   readonly receivedAtUs?: number;
   readonly clockTrusted?: boolean;
   readonly refusal?: Refusal | null;
+}
+
+/** A key whose signatures are made at once and are none: the ledger does not look at them. */
+export function quickKey(type: KeyType, label: string): TestKey {
+  return { ...testKeyNamed(type, label), sign: () => new Uint8Array(64).fill(1) };
 }
 
 /** A signed envelope of small frames, with the same bytes every time. */
@@ -71,19 +87,25 @@ export class TestLedger {
   readonly batches: BatchTable;
   readonly counters: Counters;
   readonly committer: Committer;
+  readonly pruner: Pruner;
   readonly logId: Uint8Array;
   readonly calls: ReturnType<typeof ledgerOperations>;
   readonly #dataFolder: string;
   #lastTicket = 0;
 
-  constructor(file: string, limits: Partial<BatchLimits> = {}, logHeadFile = `${file}.head`) {
+  constructor(
+    file: string,
+    limits: Partial<BatchLimits> = {},
+    logHeadFile = `${file}.head`,
+    options: { sessions?: Partial<SessionLimits>; settledBy?: SettledBy } = {},
+  ) {
     this.db = new Database(file);
     const dataFolder = dirname(file);
     this.#dataFolder = dataFolder;
     prepareLedger(this.db, dataFolder);
     this.files = new BatchFiles(dataFolder);
     this.logId = loadIdentity(this.db, { gateway: GATEWAY, logHeadFile }).logId;
-    this.devices = new DeviceTable(this.db);
+    this.devices = new DeviceTable(this.db, { ...SESSION_LIMITS, ...options.sessions });
     this.batches = new BatchTable(this.db, {
       limits: {
         entriesMax: 1000,
@@ -106,6 +128,12 @@ export class TestLedger {
       counters: this.counters,
       receiptMaker: new ReceiptMaker(GATEWAY, this.logId),
     });
+    const settledBy = options.settledBy ?? 'sealed';
+    this.pruner = new Pruner(
+      this.db,
+      { settledBy },
+      { devices: this.devices, counters: this.counters },
+    );
     this.calls = ledgerOperations({
       db: this.db,
       devices: this.devices,
@@ -136,6 +164,38 @@ export class TestLedger {
       this.committer.reload();
       throw error;
     }
+  }
+
+  /** Closes every open batch and takes it through the steps of sealing, with a root of its own. */
+  sealAll(nowUs: number): void {
+    this.commit([], () => this.calls.closeDue(nowUs, true));
+    for (const { id } of this.calls.sealing()) {
+      this.commit([], () => {
+        this.calls.freeze(id, nowUs);
+        const root = sha256(Buffer.from(`root of batch ${id}`));
+        this.calls.appendLog(id, {
+          root,
+          count: 1,
+          manifestHash: root,
+          minTimeUs: 1,
+          maxTimeUs: 2,
+        });
+        this.calls.markSealed(id);
+      });
+    }
+  }
+
+  /** Prunes, a step in a commit group, until nothing is left to be pruned. @returns rows taken away. */
+  pruneAll(nowUs: number): number {
+    let rows = 0;
+    for (let before = -1; before !== rows; ) {
+      before = rows;
+      this.commit([], () => {
+        this.counters.write();
+        rows += this.pruner.step(nowUs);
+      });
+    }
+    return rows;
   }
 
   /** As when the process dies: nothing that is only in memory is written. */
@@ -176,4 +236,15 @@ function packed(items: readonly TestItem[], nextTicket: () => number): VerifiedB
       return placed;
     }),
   };
+}
+
+/** Makes the tables those of schema version 3, which kept every session. */
+export function withoutSessionPruning(db: Database.Database): void {
+  db.exec(
+    `DROP INDEX sessions_open; DROP INDEX sessions_kept; DROP INDEX sessions_prunable;
+     ALTER TABLE sessions DROP COLUMN prune_after; DROP TABLE pruned_sessions;
+     ALTER TABLE devices DROP COLUMN sessions_whole_at_us;
+     ALTER TABLE devices DROP COLUMN pruned_sessions;
+     PRAGMA user_version = 3`,
+  );
 }

@@ -21,10 +21,16 @@ import { loadIdentity } from './identity.js';
 import type { LedgerWorkerData, RetryCode } from './ledger.js';
 import { lockDataFolder } from './lock.js';
 import { ledgerOperations } from './operations.js';
+import { Pruner } from './pruning.js';
 import { prepareLedger } from './schema.js';
+import { WalKeeper } from './wal-keeper.js';
 
 /** Counters are written at most this often. */
 const COUNTERS_EVERY_MS = 5_000;
+
+/** What is no longer needed goes at most this often, a few rows at a time; some 1.5 ms each. */
+const PRUNE_EVERY_MS = 50;
+const PRUNE_AFTER_FULL_MS = 10_000;
 
 /** Seconds after which a device may try again when there is no room. */
 const RETRY_SECONDS = 30;
@@ -41,7 +47,7 @@ function main(): void {
   const db = new Database(join(data.dataFolder, 'ledger.sqlite'));
   prepareLedger(db, data.dataFolder);
   const identity = loadIdentity(db, { gateway: key, logHeadFile: data.logHeadFile });
-  const devices = new DeviceTable(db);
+  const devices = new DeviceTable(db, data.sessions);
   const files = new BatchFiles(data.dataFolder);
   const batches = new BatchTable(db, {
     limits: data.limits,
@@ -53,6 +59,8 @@ function main(): void {
   const counters = new Counters(db);
   const receiptMaker = new ReceiptMaker(key, identity.logId);
   const committer = new Committer(db, { devices, batches, counters, receiptMaker });
+  const pruner = new Pruner(db, { settledBy: data.settledBy }, { devices, counters });
+  const wal = new WalKeeper(db);
   const operations: Record<string, (...args: never[]) => unknown> = ledgerOperations({
     db,
     devices,
@@ -68,6 +76,8 @@ function main(): void {
   let refusal: RetryCode | null = null;
   let isScheduled = false;
   let countersWrittenAtMs = performance.now();
+  let pruneAfterMs = 0;
+  let storedSincePruned = 0;
 
   const schedule = (): void => {
     if (isScheduled) return;
@@ -100,6 +110,12 @@ function main(): void {
           countersWrittenAtMs = performance.now();
           counters.write();
         }
+        for (const { kind } of judgements) if (kind === 'stored') storedSincePruned += 1;
+        if (performance.now() >= pruneAfterMs) {
+          pruneAfterMs = performance.now() + PRUNE_EVERY_MS;
+          pruner.step(Date.now() * 1000, storedSincePruned);
+          storedSincePruned = 0;
+        }
         // Last, so that whatever the group refers to is on disk when it is.
         files.flush();
         return judgements;
@@ -109,10 +125,13 @@ function main(): void {
       const decisions = committer.receipts(judged);
       if (decisions.length > 0) answer(decisions);
       for (const answer of answers) port.postMessage(answer);
+      wal.check();
     } catch (error) {
       // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
       if (!isDiskFull(error)) throw error;
       files.undo();
+      // What there is room for is the devices' now.
+      pruneAfterMs = performance.now() + PRUNE_AFTER_FULL_MS;
       batches.reload();
       devices.reload();
       counters.reload();

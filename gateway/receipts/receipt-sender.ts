@@ -14,11 +14,13 @@ import type { DatStatus } from '../core/view.js';
 
 /**
  * When a device that was told to come again should, s: a restart is over by then; a person puts a device on
- * its relay's list.
+ * its relay's list; a new session a day's share later.
  */
-const RETRY_AFTER_SECONDS = { STOPPING: 10, TOPIC_FORBIDDEN: 300 } as Partial<
-  Record<Code, number>
-> & {
+const RETRY_AFTER_SECONDS = {
+  STOPPING: 10,
+  TOPIC_FORBIDDEN: 300,
+  SESSIONS_TOO_MANY: 300,
+} as Partial<Record<Code, number>> & {
   STOPPING: number;
 };
 

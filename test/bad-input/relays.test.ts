@@ -448,6 +448,39 @@ describe('what a relay publishes', () => {
   });
 });
 
+it('tells a device that opens sessions too fast to wait, envelopes included, and carries the others on', async () => {
+  const restless = await enrolled();
+  const own = await RelayClient.open('fast', await addRelay('fast', [restless.did, listed.did]));
+  const topic = topicOf(restless.topicId, 'hello');
+  // Sixty-five new sessions each: the default burst is 1,000.
+  const helloOf = (): Promise<Uint8Array> => {
+    restless.session = randomBytes(16);
+    const queuedSessions = Array.from({ length: 64 }, () => randomBytes(16));
+    return restless.hello({ queuedSessions });
+  };
+  for (let k = 0; k < 15; k++) await own.publish(topic, await helloOf());
+  const counted = await gateway.refused('SESSIONS_TOO_MANY');
+  const hello = await helloOf();
+  await own.publish(topic, hello);
+  const later = { kind: 'retry', code: 'SESSIONS_TOO_MANY' };
+  expect(await own.outcome(restless, hello)).toMatchObject(later);
+  const payload = await restless.envelope();
+  await own.up(restless, payload);
+  expect(await own.outcome(restless, payload)).toMatchObject(later);
+  expect(await gateway.refused('SESSIONS_TOO_MANY')).toBe(counted + 2);
+  expect(await gateway.refusals(restless.did)).toEqual([]);
+  // The relay stays, and so does its other device.
+  await own.hello(listed);
+  const others = await listed.envelope();
+  await own.up(listed, others);
+  expect(await own.outcome(listed, others)).toMatchObject({ kind: 'stored' });
+  // A hello that asks for less is taken, and then what it names.
+  await own.publish(topic, await restless.hello());
+  await own.up(restless, payload);
+  expect(await own.outcome(restless, payload)).toMatchObject({ kind: 'stored' });
+  own.raw.cut();
+});
+
 it('lets a relay that is connected carry other devices at once, when its list is changed', async () => {
   const own = await RelayClient.open('change', await addRelay('change', [listed.did]));
   await own.hello(listed);
