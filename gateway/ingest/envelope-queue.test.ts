@@ -244,3 +244,13 @@ it('gives every envelope a ticket of its own and keeps none', () => {
   queue.decide(submitted.map(({ ticket, device }) => decision(ticket, device)));
   expect([queue.size, queue.bytes]).toEqual([0, 0]);
 });
+
+it('remembers no device that it has answered', () => {
+  const { queue, add } = setUp();
+  const first = deviceOf(1);
+  const devices = Array.from({ length: 20_000 }, (_, k) => ({ ...first, id: k + 1 }));
+  for (const device of devices) add(device, new FakeSource());
+  expect(queue.devices).toBe(20_000);
+  queue.decide(devices.map(({ id }) => decision(id, id)));
+  expect([queue.devices, queue.size, queue.bytes]).toEqual([0, 0, 0]);
+});

@@ -84,6 +84,11 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     return this.#byTicket.size;
   }
 
+  /** Devices that are remembered: those with envelopes that wait. */
+  get devices(): number {
+    return this.#lines.size;
+  }
+
   get bytes(): number {
     return this.#bytes;
   }

@@ -7,7 +7,7 @@ import type { Decision } from '../core/ports.js';
 import { makeEnvelope, quickKey, TestLedger } from './testing.js';
 
 /** Courses and steps of each: `WAYSTONE_MODEL_ROUNDS=2000 npx vitest run gateway/ledger/session-model.test.ts`. */
-const ROUNDS = Number(process.env.WAYSTONE_MODEL_ROUNDS ?? 25);
+const ROUNDS = Number(process.env.WAYSTONE_MODEL_ROUNDS ?? 20);
 const STEPS = 160;
 const SEED = Number(process.env.WAYSTONE_MODEL_SEED ?? Date.now() % 1_000_000);
 
@@ -181,9 +181,15 @@ function course(seed: number, file: string): void {
     );
     const items = group.map(({ device, payload }) => ({ device, payload, receivedAtUs: nowUs }));
     const prunes = random() < 0.3;
-    const decisions = ledger.commit(items, () => {
-      if (prunes) ledger.pruner.step(nowUs);
-    });
+    const decisions = ledger.commit(
+      items,
+      () => {
+        if (random() < 0.3) ledger.counters.write();
+      },
+      () => {
+        if (prunes) ledger.pruner.step(nowUs);
+      },
+    );
     group.forEach((envelope, at) => {
       judge(envelope, decisions[at] as Decision);
     });

@@ -144,11 +144,16 @@ export class TestLedger {
     });
   }
 
-  /** One commit group; `inside` runs in its transaction after the envelopes. */
-  commit(items: readonly TestItem[], inside: () => void = () => {}): Decision[] {
+  /** One commit group; `inside` runs in its transaction after the envelopes, `before` before them. */
+  commit(
+    items: readonly TestItem[],
+    inside: () => void = () => {},
+    before: () => void = () => {},
+  ): Decision[] {
     const batch = packed(items, () => ++this.#lastTicket);
     try {
       const judged = this.db.transaction(() => {
+        before();
         const judgements = this.committer.judge([batch]);
         inside();
         this.files.flush();
