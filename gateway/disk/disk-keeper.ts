@@ -97,11 +97,11 @@ export class DiskKeeper {
   }
 
   async #remove({ nowUs, doubt }: SteadyTime): Promise<void> {
-    const { forgedBytesMax, forgedDaysKept } = this.#limits;
-    if (forgedBytesMax === 0 && forgedDaysKept === 0) return;
     for (const [root, atMs] of this.#justForged) {
       if (this.#deps.monotonicMs() - atMs > FORGED_AT_LEAST_MS) this.#justForged.delete(root);
     }
+    const { forgedBytesMax, forgedDaysKept } = this.#limits;
+    if (forgedBytesMax === 0 && forgedDaysKept === 0) return;
     const agesCount = doubt === '' && forgedDaysKept > 0;
     if (agesCount && (await this.#deps.hasUndated(nowUs))) await this.#deps.dateForged(nowUs);
     const limits = { ...this.#limits, forgedDaysKept: agesCount ? forgedDaysKept : 0 };
