@@ -54,6 +54,9 @@ describe('waystone', () => {
         parts.calls.push(options);
         return { movedAside: null };
       },
+      fsck: async () => {
+        throw new Error('this test checks no ledger');
+      },
       openChain: async () => {
         throw new Error('this test reads no chain');
       },
@@ -133,6 +136,7 @@ describe('waystone', () => {
       'datasets show',
       'prove',
       'verify',
+      'fsck',
       'backup',
       'restore',
       'demo',

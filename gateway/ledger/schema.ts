@@ -119,8 +119,11 @@ ALTER TABLE batches ADD COLUMN removed_at_us INTEGER;
 ${RELAYS_DDL}`,
 ];
 
+/** Version of the tables that this release reads and writes. */
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
 /** Page size of a new ledger in bytes: fewer, larger pages suit rows of many kB. */
-const PAGE_BYTES = 8192;
+export const PAGE_BYTES = 8192;
 
 /**
  * WAL checkpoint threshold in pages. Small, since one of 4,096 pages holds a commit for 60 ms and more, while
@@ -153,4 +156,9 @@ export function prepareLedger(db: Database.Database, dataFolder: string): void {
       db.pragma(`user_version = ${step + 1}`);
     })();
   }
+}
+
+/** Tables and indexes of this release in an empty database, for whoever compares another one with them. */
+export function createTables(db: Database.Database): void {
+  for (const step of MIGRATIONS) db.exec(step);
 }
