@@ -31,7 +31,8 @@ export function checkCounters(context: FsckContext): void {
     .get() as Marks;
   const marks = readMarks(context);
   const schemaVersion = db.pragma('user_version', { simple: true }) as number;
-  const mayBeMore = mayCountMoreThanRows(schemaVersion);
+  const mayBeMore =
+    mayCountMoreThanRows(schemaVersion) || report.counted('statements', 'pruned') > 0;
   const areMarksRight =
     marks !== null &&
     (mayBeMore || (marks.statements <= last.statements && marks.refusals <= last.refusals));

@@ -3,6 +3,7 @@ import Database from 'better-sqlite3';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import { lockDataFolder } from '../ledger/lock.js';
 import { SCHEMA_VERSION } from '../ledger/schema.js';
+import { scanWal } from './wal-scan.js';
 
 /** A ledger that cannot be changed through this connection. */
 export interface OpenLedger {
@@ -13,7 +14,7 @@ export interface OpenLedger {
 /**
  * Opens the ledger for reading. SQLite makes an empty WAL and its index where there are none; they go again.
  *
- * @throws WaystoneError LEDGER_MISSING, LEDGER_UNREADABLE, LEDGER_TOO_NEW or LEDGER_TOO_OLD.
+ * @throws WaystoneError LEDGER_MISSING, LEDGER_UNREADABLE, LEDGER_WAL_DAMAGED, LEDGER_TOO_NEW or LEDGER_TOO_OLD.
  */
 export function openLedger(file: string): OpenLedger {
   if (!existsSync(file)) {
@@ -38,6 +39,12 @@ export function openLedger(file: string): OpenLedger {
       throw new WaystoneError(
         'LEDGER_TOO_NEW',
         `the ledger has schema version ${version}, this release knows ${SCHEMA_VERSION}; run fsck of the newer release`,
+      );
+    }
+    if (version < SCHEMA_VERSION && (scanWal(`${file}-wal`)?.commitsCutOff ?? 0) > 0) {
+      throw new WaystoneError(
+        'LEDGER_WAL_DAMAGED',
+        `the WAL of ${file} is damaged, and without it the ledger has no tables of this release; do not start the gateway before the data folder is copied away: its start drops what the WAL holds`,
       );
     }
     if (version < SCHEMA_VERSION) {

@@ -102,6 +102,10 @@ export class FsckReport {
     counts[what] = (counts[what] ?? 0) + by;
   }
 
+  counted(check: CheckName, what: string): number {
+    return this.#of(check).counts[what] ?? 0;
+  }
+
   /** The check has looked at everything that it could. */
   done(check: CheckName): void {
     this.#of(check).isDone = true;

@@ -115,13 +115,13 @@ export function ledgerValue<T>(home: string, sql: string): T {
   }
 }
 
-/** SHA-256 of every file below a folder, by path; SQLite's index of the WAL is scratch and left out. */
+/** SHA-256 of every file below a folder, by path; the lock and SQLite's index of the WAL are scratch and left out. */
 export function hashesBelow(folder: string, prefix = ''): Record<string, string> {
   const hashes: Record<string, string> = {};
   for (const entry of readdirSync(join(folder, prefix), { withFileTypes: true })) {
     const path = join(prefix, entry.name);
     if (entry.isDirectory()) Object.assign(hashes, hashesBelow(folder, path));
-    else if (!path.endsWith('-shm')) {
+    else if (!/-shm$|^data\/lock/.test(path)) {
       hashes[path] = createHash('sha256')
         .update(readFileSync(join(folder, path)))
         .digest('hex');
