@@ -158,26 +158,26 @@ function checkIntentsOnce({ db, report }: FsckContext): void {
 
 function checkForgedBatches(context: FsckContext): void {
   const { db, report } = context;
+  // A gateway that moved to another chain may have intents on both.
   const find = db.prepare(
-    "SELECT * FROM chain_intent WHERE kind = 'dataset' AND log_id = ? AND log_index = ?",
+    `SELECT * FROM chain_intent WHERE kind = 'dataset' AND log_id = ? AND log_index = ?
+     ORDER BY chain_id = ? DESC LIMIT 1`,
   );
   const sql = "SELECT * FROM batches WHERE state IN ('committed', 'forged') ORDER BY id";
   for (const batch of rowsOf<BatchRecord>(context, CHECK, sql)) {
     const facts = { batch: batch.id };
     const logId = batch.log_id === null ? null : toHex(batch.log_id);
-    const intent = find.get(logId, batch.log_index) as IntentRow | undefined;
+    const token = readToken(batch.token);
+    const intent = find.get(logId, batch.log_index, token?.chainId ?? null) as
+      | IntentRow
+      | undefined;
     if (intent === undefined) {
-      report.find(
-        CHECK,
-        'FORGE_INTENT_MISSING',
-        `batch ${batch.id} is ${batch.state} without an intent`,
-        facts,
-      );
+      const what = `batch ${batch.id} is ${batch.state} without an intent`;
+      report.find(CHECK, 'FORGE_INTENT_MISSING', what, facts);
       continue;
     }
     if (batch.state !== 'forged') continue;
     report.count(CHECK, 'tokens');
-    const token = readToken(batch.token);
     // A chain that went back opens the intent again; the token comes out the same.
     if (token === null || token.chainId !== intent.chain_id || token.tokenId !== intent.token_id) {
       report.find(
@@ -190,9 +190,10 @@ function checkForgedBatches(context: FsckContext): void {
   }
 }
 
-function readToken(text: string | null): { chainId: unknown; tokenId: unknown } | null {
+function readToken(text: string | null): { chainId: number; tokenId: unknown } | null {
   try {
-    return JSON.parse(text ?? 'null');
+    const token = JSON.parse(text ?? 'null') as { chainId: unknown; tokenId: unknown } | null;
+    return isCount(token?.chainId) ? { chainId: token.chainId, tokenId: token.tokenId } : null;
   } catch {
     return null;
   }
