@@ -12,6 +12,7 @@ import {
   sha256,
   toHex,
 } from '@waystone/proto';
+import type { Check } from '../audit/report.js';
 import { verifyDataset } from '../audit/verify-dataset.js';
 import { messageOf } from '../core/errors.js';
 import { verifyNative } from '../core/native-signature.js';
@@ -47,9 +48,9 @@ export async function checkFolder(
   folder: string,
   mayLackCheckpoint: boolean,
 ): Promise<Manifest | null> {
-  const { report, isQuick, key } = context;
-  const damaged = (what: string, check: string): null => {
-    report.find(CHECK, 'DATASET_DAMAGED', `${folder}: ${what}`, { folder, check });
+  const { report, isQuick } = context;
+  const damaged = (what: string): null => {
+    report.find(CHECK, 'DATASET_DAMAGED', `${folder}: ${what}`, { folder });
     return null;
   };
   report.count(CHECK, 'folders');
@@ -57,31 +58,43 @@ export async function checkFolder(
   try {
     manifest = decodeManifest(await readFile(join(folder, DATASET_FILES.manifest)));
   } catch (error) {
-    return damaged(`its manifest cannot be read: ${messageOf(error)}`, 'manifest');
+    return damaged(`its manifest cannot be read: ${messageOf(error)}`);
   }
   const isWithout = mayLackCheckpoint && !existsSync(join(folder, DATASET_FILES.checkpoint));
   if (!isWithout) {
     const fault = await checkpointFaultOf(folder);
-    if (fault !== null) return damaged(`checkpoint: ${fault}`, 'checkpoint');
+    if (fault !== null) return damaged(`checkpoint: ${fault}`);
   }
-  if (isQuick) {
-    const fault = await hashesFault(folder, manifest);
-    return fault === null ? manifest : damaged(fault, 'file hashes');
+  const fault = isQuick
+    ? await hashesFault(folder, manifest)
+    : await verifierFault(context, folder, isWithout);
+  report.count(CHECK, 'entries', manifest.entries);
+  return fault === null ? manifest : damaged(fault);
+}
+
+/** What `waystone verify` says against the folder, or null. @param isWithout its checkpoint is still to come. */
+async function verifierFault(
+  { key }: FsckContext,
+  folder: string,
+  isWithout: boolean,
+): Promise<string | null> {
+  let checks: readonly Check[];
+  try {
+    ({ checks } = await verifyDataset(folder, {
+      verifySignature: verifyNative,
+      ...(key !== null && { gatewayDid: didFromKey(key.publicKey) }),
+    }));
+  } catch (error) {
+    return messageOf(error);
   }
-  const { checks } = await verifyDataset(folder, {
-    verifySignature: verifyNative,
-    ...(key !== null && { gatewayDid: didFromKey(key.publicKey) }),
-  });
   const failed = checks.filter(
     ({ name, status, where }) =>
       status === 'failed' &&
       !(isWithout && (NEED_CHECKPOINT.has(name) || where?.file === DATASET_FILES.checkpoint)),
   );
   const [first] = failed;
-  report.count(CHECK, 'entries', manifest.entries);
-  if (first === undefined) return manifest;
-  const names = failed.map(({ name }) => name).join(', ');
-  return damaged(`${names} failed; ${first.name}: ${first.detail}`, first.name);
+  if (first === undefined) return null;
+  return `${failed.map(({ name }) => name).join(', ')} failed; ${first.name}: ${first.detail}`;
 }
 
 /** The signature is part of what was promised, whether or not the frames are looked at. */

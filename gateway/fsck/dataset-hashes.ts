@@ -12,7 +12,11 @@ import { messageOf } from '../core/errors.js';
  */
 export async function hashesFault(folder: string, manifest: Manifest): Promise<string | null> {
   const listing = new CheckTally('files');
-  await checkListing(listing, folder, manifest);
+  try {
+    await checkListing(listing, folder, manifest);
+  } catch (error) {
+    return messageOf(error);
+  }
   const { status, detail, where } = listing.result();
   // A dataset that is being sealed has no checkpoint yet; whether it must have one is for the caller.
   if (status === 'failed' && where?.file !== DATASET_FILES.checkpoint) return detail;
