@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   appendFileSync,
   existsSync,
@@ -12,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { FsckCode } from '../../gateway/fsck/codes.js';
@@ -918,12 +921,43 @@ describe('fsck --quick', () => {
   });
 });
 
+/** The command as people run it. */
+async function runCommand(...args: string[]): Promise<{ code: number; value: FsckResult }> {
+  const main = fileURLToPath(new URL('../../gateway/dist/cli/main.js', import.meta.url));
+  const child = spawn(process.execPath, [main, '--home', home, 'fsck', '--json', ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let out = '';
+  child.stdout.on('data', (chunk) => {
+    out += chunk;
+  });
+  const [code] = await once(child, 'close');
+  return { code: code as number, value: JSON.parse(out) };
+}
+
+describe('waystone fsck', () => {
+  it('ends with 0 when clean and 1 when faults are left, and tells the same as JSON', async () => {
+    home = copyHome(scene.home);
+    const clean = await runCommand('--repair');
+    expect(clean).toMatchObject({ code: 0, value: { exitCode: 0, verdict: 'clean, 1 repaired' } });
+    expect((await runCommand()).value).toEqual(await check());
+    flip(dataset(SEALED, 'entries'), 0);
+    const damaged = await runCommand('--quick');
+    expect(damaged).toMatchObject({ code: 1, value: { result: 'faults', verdict: '1 fault' } });
+    expect(codes(damaged.value, 'fault')).toEqual(['DATASET_DAMAGED']);
+  });
+});
+
 describe('fsck cannot read', () => {
   it('while a gateway runs', async () => {
     home = copyHome(scene.home);
     const gateway = await GatewayProcess.start(home, { network: 'none' });
     try {
       await expect(check()).rejects.toMatchObject({ code: 'DATA_FOLDER_LOCKED' });
+      expect(await runCommand()).toMatchObject({
+        code: 2,
+        value: { error: { code: 'DATA_FOLDER_LOCKED' } },
+      });
     } finally {
       await gateway.kill();
     }
