@@ -36,6 +36,9 @@ export interface ListedDevice {
   readonly key: PublicKey;
 }
 
+/** What the entries of one dataset have in common. */
+export type EntryRules = Pick<Manifest, 'signatures' | 'stream' | 'realm'>;
+
 const ZEROS = new Uint8Array(32);
 
 /**
@@ -44,7 +47,7 @@ const ZEROS = new Uint8Array(32);
  */
 export class EntryAudit {
   readonly #report: Report;
-  readonly #manifest: Manifest;
+  readonly #rules: EntryRules;
   readonly #devices: ReadonlyMap<string, ListedDevice>;
   readonly #verifySignature: VerifySignature;
   readonly #tree = new TreePeaks();
@@ -62,12 +65,12 @@ export class EntryAudit {
   /** @param devices by key id in hex. */
   constructor(
     report: Report,
-    manifest: Manifest,
+    rules: EntryRules,
     devices: ReadonlyMap<string, ListedDevice>,
     verifySignature: VerifySignature,
   ) {
     this.#report = report;
-    this.#manifest = manifest;
+    this.#rules = rules;
     this.#devices = devices;
     this.#verifySignature = verifySignature;
   }
@@ -101,10 +104,10 @@ export class EntryAudit {
     else this.#summary.add(entry, statement, parts, device.did);
   }
 
-  /** Concludes the checks over all entries. Call once, after the last entry. */
-  finish(): void {
-    this.#checkRoot();
-    this.#checkSummaries();
+  /** Concludes the checks over all entries, against their manifest. Call once, after the last entry. */
+  finish(manifest: Manifest): void {
+    this.#checkRoot(manifest);
+    this.#checkSummaries(manifest);
     if (this.#entries === 0) return;
     const entries = `${this.#entries} entries`;
     for (const { where, detail } of this.#runs.overlaps()) {
@@ -116,10 +119,10 @@ export class EntryAudit {
     this.#report.check('statements').pass(`${entries} hold a readable statement`);
     this.#report.check('device keys').pass(`each entry is of one of ${this.#devices.size} devices`);
     this.#report.check('signatures').pass(`${entries} signed by their device, all with low S`);
-    this.#report.check('signature kind').pass(this.#manifest.signatures);
+    this.#report.check('signature kind').pass(this.#rules.signatures);
     this.#report
       .check('stream and realm')
-      .pass(`${entries} of stream ${this.#manifest.stream} and the manifest's realm`);
+      .pass(`${entries} of stream ${this.#rules.stream} and the manifest's realm`);
     this.#report.check('receive times').pass('never fall from entry to entry');
     const { follows, first, elsewhere } = this.#links;
     this.#report
@@ -160,11 +163,11 @@ export class EntryAudit {
       this.#report.check('signatures').fail(detail, where);
     }
     const kind = signatureKind(device.key);
-    if (kind !== this.#manifest.signatures) {
+    if (kind !== this.#rules.signatures) {
       this.#report
         .check('signature kind')
         .fail(
-          `manifest says ${this.#manifest.signatures}, a ${device.key.type} key is ${kind}`,
+          `manifest says ${this.#rules.signatures}, a ${device.key.type} key is ${kind}`,
           where,
         );
     }
@@ -173,7 +176,7 @@ export class EntryAudit {
 
   #checkBelonging(statement: Statement, where: Where): void {
     const check = this.#report.check('stream and realm');
-    const { stream, realm } = this.#manifest;
+    const { stream, realm } = this.#rules;
     if (statement.stream !== stream) {
       check.fail(`entry is of stream ${statement.stream}, the dataset of ${stream}`, where);
     }
@@ -264,21 +267,21 @@ export class EntryAudit {
     }
   }
 
-  #checkRoot(): void {
+  #checkRoot(manifest: Manifest): void {
     const check = this.#report.check('entries tree');
     if (this.#entries === 0) {
       check.fail('there are no entries', { file: 'entries' });
       return;
     }
     const root = toHex(this.#tree.root());
-    if (root !== this.#manifest.root) {
-      const detail = `the entries' root is ${root}, the manifest says ${this.#manifest.root}`;
+    if (root !== manifest.root) {
+      const detail = `the entries' root is ${root}, the manifest says ${manifest.root}`;
       check.fail(detail, { file: 'entries' });
     }
     check.pass(`root ${root}`);
   }
 
-  #checkSummaries(): void {
+  #checkSummaries(manifest: Manifest): void {
     const check = this.#report.check('summaries');
     if (!this.#summaryIsWhole || this.#entries === 0) {
       check.skip('cannot be made again, since not all entries and frames can be read');
@@ -287,7 +290,7 @@ export class EntryAudit {
     const facts = this.#summary.facts();
     const fields = Object.keys({ coverage: 0, ...facts }) as (keyof DatasetFacts)[];
     for (const field of fields) {
-      const difference = firstDifference(this.#manifest[field], facts[field], field);
+      const difference = firstDifference(manifest[field], facts[field], field);
       if (difference !== null) check.fail(difference, { file: 'manifest.json' });
     }
     check.pass('the manifest says of entries and frames what they say themselves');

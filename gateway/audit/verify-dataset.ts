@@ -216,7 +216,7 @@ async function checkEntriesAndFrames(
     if (entries !== null) {
       await walk(report, { entries, frames, offsets, count: manifest.entries }, audit);
     }
-    audit.finish();
+    audit.finish(manifest);
     if (entries !== null) {
       compareFile(report, listed.get(DATASET_FILES.entries), await entries.finish());
     }

@@ -54,6 +54,9 @@ describe('waystone', () => {
         parts.calls.push(options);
         return { movedAside: null };
       },
+      fsck: async () => {
+        throw new Error('this test checks no ledger');
+      },
       openChain: async () => {
         throw new Error('this test reads no chain');
       },
@@ -133,6 +136,7 @@ describe('waystone', () => {
       'datasets show',
       'prove',
       'verify',
+      'fsck',
       'backup',
       'restore',
       'demo',
@@ -243,6 +247,48 @@ describe('waystone', () => {
       expect(value).toEqual({ logId: '5f'.repeat(16), datasets: 3, movedAside: null });
       expect(parts.calls).toEqual([{ backup: '/mnt/backup', dataFolder: '/srv/waystone', home }]);
       expect((await run('restore', '/mnt/backup')).out).toContain('restored 3 datasets');
+    });
+
+    it('fsck ends with 0 when clean, 1 when faults are left, and 2 when it could not look', async () => {
+      await initHome(home);
+      const result = {
+        type: 'waystone-fsck' as const,
+        home,
+        dataFolder: join(home, 'data'),
+        result: 'clean' as const,
+        exitCode: 0 as const,
+        verdict: 'clean',
+        checks: [],
+        findings: [],
+        unlisted: {},
+      };
+      parts.fsck = async ({ onProgress, ...options }) => {
+        parts.calls.push(options);
+        onProgress?.('log', 1, 1200);
+        return result;
+      };
+      expect(await run('fsck')).toEqual({ code: 0, out: '\nclean\n', err: '' });
+      const options = { home, dataFolder: join(home, 'data'), repair: true, quick: true };
+      expect((await json('fsck', '--repair', '--quick')).value).toEqual(result);
+      expect(parts.calls.at(-1)).toEqual(options);
+      // People see how far it is, and that line is gone before anything else is said.
+      isTty = true;
+      expect((await run('fsck')).err).toBe('\r\u001b[Klog: 1 of 1,200\r\u001b[K');
+      parts.fsck = async () => ({ ...result, result: 'faults', exitCode: 1, verdict: '1 fault' });
+      expect(await run('fsck')).toMatchObject({ code: 1, out: '\n1 fault\n' });
+      parts.fsck = async () => {
+        throw new WaystoneError('DATA_FOLDER_LOCKED', 'a gateway runs');
+      };
+      expect(await run('fsck')).toEqual({
+        code: 2,
+        out: '',
+        err: 'DATA_FOLDER_LOCKED: a gateway runs\n',
+      });
+      expect(await json('fsck')).toMatchObject({
+        code: 2,
+        value: { error: { code: 'DATA_FOLDER_LOCKED', message: 'a gateway runs' } },
+      });
+      expect((await run('fsck', '--force')).code).toBe(2);
     });
 
     it('restore without a backup wants to be told so', async () => {

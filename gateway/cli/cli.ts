@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { messageOf, WaystoneError } from '../core/errors.js';
 import { Call } from './call.js';
 import { addBackup } from './commands/backup.js';
 import { addBatches } from './commands/batches.js';
 import { addDatasets } from './commands/datasets.js';
 import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
+import { addFsck } from './commands/fsck.js';
 import { addInit } from './commands/init.js';
 import { addProve } from './commands/prove.js';
 import { addRelays } from './commands/relays.js';
@@ -14,9 +14,9 @@ import { addRestore } from './commands/restore.js';
 import { addStart } from './commands/start.js';
 import { addStatus } from './commands/status.js';
 import { addVerify } from './commands/verify.js';
-import { EXIT, exitCodeOf } from './exit-code.js';
-import { plain } from './format.js';
+import { EXIT } from './exit-code.js';
 import type { Parts } from './parts.js';
+import { reportError } from './report-error.js';
 import type { Terminal } from './terminal.js';
 
 /** Gives a command what it does; the number that it returns is the exit code, 0 by default. */
@@ -39,6 +39,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDatasets,
   addProve,
   addVerify,
+  addFsck,
   addBackup,
   addRestore,
   addDemo,
@@ -70,7 +71,8 @@ export async function runCli(
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
     // Help that was shown because a command is missing is its own message.
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage;
-    return report(error, args, terminal);
+    const flags = { json: args.includes('--json'), verbose: args.includes('--verbose') };
+    return reportError(error, flags, terminal);
   }
 }
 
@@ -88,7 +90,7 @@ function buildProgram(terminal: Terminal): Command {
     .configureOutput({
       writeOut: (text) => terminal.out(text),
       writeErr: (text) => terminal.err(text),
-      // Said once, in our own form, by report().
+      // Said once, in our own form, by reportError().
       outputError: () => undefined,
     })
     .exitOverride()
@@ -97,37 +99,12 @@ function buildProgram(terminal: Terminal): Command {
       `
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
             3 from verify: consistent, but the signer was not pinned.
+            From verify and fsck, 2 is also: it cannot be read.
 A gateway on another machine: WAYSTONE_URL and WAYSTONE_TOKEN.
 
 Example:
   waystone init && waystone start`,
     );
-}
-
-/** One line on standard error, or with --json one object on standard output. */
-function report(error: unknown, args: readonly string[], terminal: Terminal): number {
-  const { code, message } = describe(error);
-  if (args.includes('--json')) {
-    terminal.out(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);
-  } else {
-    terminal.err(`${code}: ${plain(message)}\n`);
-  }
-  if (args.includes('--verbose') && error instanceof Error) terminal.err(`${stackOf(error)}\n`);
-  return exitCodeOf(code);
-}
-
-function describe(error: unknown): { code: string; message: string } {
-  if (error instanceof WaystoneError) return error;
-  if (error instanceof CommanderError) {
-    const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-    return { code: 'USAGE', message: `${message} (waystone --help shows what there is)` };
-  }
-  return { code: 'INTERNAL', message: messageOf(error) };
-}
-
-function stackOf(error: Error): string {
-  const cause = error.cause instanceof Error ? `\ncaused by ${stackOf(error.cause)}` : '';
-  return `${error.stack ?? error.message}${cause}`;
 }
 
 function version(): string {

@@ -1,4 +1,4 @@
-/** Exit codes of every command. `verify` has one more: 3, "consistent, signer not pinned". */
+/** Exit codes of every command. `verify` has one more: 3, "consistent, signer not pinned". For `fsck` 1 is "faults". */
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
 /** Errors that the caller can mend by other arguments, settings or files. */

@@ -13,6 +13,9 @@ const parts: Parts = {
   async startNewLedger(options) {
     return (await import('../ledger/restore.js')).startNewLedger(options);
   },
+  async fsck(options) {
+    return (await import('../fsck/fsck.js')).fsck(options);
+  },
   async openChain({ rpcUrl, forge }) {
     const { RpcChainReader } = await import('../forge/chain-reader.js');
     return new RpcChainReader({ url: rpcUrl, datasetForge: forge });

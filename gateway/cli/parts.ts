@@ -3,6 +3,7 @@ import type { Config } from '../core/config.js';
 import type { Logger } from '../core/logger.js';
 import type { DemoOptions, RunningDemo } from '../demo/demo.js';
 import type { DemoScreen } from '../demo/screen.js';
+import type { FsckOptions, FsckResult } from '../fsck/fsck.js';
 
 /**
  * The heavy parts of the gateway that some commands need. They are loaded when such a command runs, so that
@@ -23,6 +24,7 @@ export interface Parts {
     dataFolder: string;
     home: string;
   }): Promise<{ movedAside: string | null }>;
+  fsck(options: FsckOptions): Promise<FsckResult>;
   /** Reads datasets from a DatasetForge contract; close it, or its connection keeps the process alive. */
   openChain(options: { rpcUrl: string; forge: string }): Promise<ChainReader & { close(): void }>;
   runDemo(options: DemoOptions, screen: DemoScreen): Promise<RunningDemo>;

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 /** Dumps kept: the newest, and one before it in case the newest cannot be read. */
 export const DUMPS_KEPT = 2;
 
-const NAME = /^state-(\d{10})\.gz$/;
+/** Name of a dump. */
+export const DUMP_NAME = /^state-(\d{10})\.gz$/;
 const NAME_ASIDE = /^state-\d{10}\.gz\.(unreadable|crashes)$/;
 
 /**
@@ -24,7 +25,7 @@ export class DumpFiles {
   async list(): Promise<string[]> {
     const names = await readdir(this.#folder);
     return names
-      .filter((name) => NAME.test(name))
+      .filter((name) => DUMP_NAME.test(name))
       .sort()
       .reverse()
       .map((name) => join(this.#folder, name));

@@ -143,6 +143,9 @@ CREATE TABLE pruned_sessions (
 `,
 ];
 
+/** Version of the tables that this release reads and writes. */
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
 /**
  * Settings of the writing connection, then the tables of this release.
  *
@@ -168,4 +171,9 @@ export function prepareLedger(db: Database.Database, dataFolder: string): void {
       db.pragma(`user_version = ${step + 1}`);
     })();
   }
+}
+
+/** Tables and indexes of this release in an empty database, for whoever compares another one with them. */
+export function createTables(db: Database.Database): void {
+  for (const step of MIGRATIONS) db.exec(step);
 }

@@ -36,6 +36,9 @@ const SHARED: Readonly<Record<string, readonly string[]>> = {
 /** Readers of finished datasets and composition: above the stages, never imported by them. */
 const AUDIT = ['core', 'dataset'];
 
+/** What reads all that a gateway keeps, without a gateway: composition too, for the command line alone. */
+const FSCK = ['core', 'dataset', 'audit', 'config', 'ledger', 'forge'];
+
 /** Helpers of tests and generators that stand beside the sources. */
 const HELPERS = ['testing.ts', 'memory-view.ts', 'make-vectors.ts'];
 
@@ -98,10 +101,24 @@ describe('imports', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('of SQLite stand only in the ledger, so the main thread never calls it', () => {
+  it('of fsck reach the ledger and its neighbours, and only the command line reaches it', () => {
+    const places = ['fsck', ...FSCK].map((name) => `gateway/${name}/`);
+    const wrong = imports.filter(({ from, to }) =>
+      from.startsWith('gateway/fsck/')
+        ? to !== '@waystone/proto' && !places.some((place) => to.startsWith(place))
+        : to.startsWith('gateway/fsck/') && !from.startsWith('gateway/cli/'),
+    );
+    expect(imports).toContainEqual({
+      from: 'gateway/fsck/fsck.ts',
+      to: 'gateway/fsck/check-log.ts',
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('of SQLite stand only in the ledger and fsck, so the main thread never calls it', () => {
     const wrong = sources
       .filter((file) => /from 'better-sqlite3'/.test(readFileSync(join(root, file), 'utf8')))
-      .filter((file) => !file.startsWith('gateway/ledger/'));
+      .filter((file) => !/^gateway\/(ledger|fsck)\//.test(file));
     expect(wrong).toEqual([]);
   });
 });
