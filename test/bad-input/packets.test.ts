@@ -194,18 +194,21 @@ describe('other protocols', () => {
     });
   });
 
-  it.each([0, 6, 7, 0x84, 255])('answers protocol level %i with return code 1', async (level) => {
-    const device = new TestDevice(gateway.did);
-    await expectCounted('PROTOCOL_UNSUPPORTED', undefined, async () => {
-      const bytes = generate(await connectPacket(device));
-      const levelAt = bytes.indexOf('MQTT') + 4;
-      bytes[levelAt] = level;
-      const raw = await RawClient.open(gateway.mqttPort);
-      raw.send(bytes);
-      await raw.closed();
-      expect([...raw.received]).toEqual([0x20, 0x02, 0x00, 0x01]);
-    });
-  });
+  it.each([0, 3, 6, 7, 0x80, 0x85, 255])(
+    'answers protocol level %i with return code 1',
+    async (level) => {
+      const device = new TestDevice(gateway.did);
+      await expectCounted('PROTOCOL_UNSUPPORTED', undefined, async () => {
+        const bytes = generate(await connectPacket(device));
+        const levelAt = bytes.indexOf('MQTT') + 4;
+        bytes[levelAt] = level;
+        const raw = await RawClient.open(gateway.mqttPort);
+        raw.send(bytes);
+        await raw.closed();
+        expect([...raw.received]).toEqual([0x20, 0x02, 0x00, 0x01]);
+      });
+    },
+  );
 
   it('reads the level also when CONNECT comes byte by byte', async () => {
     const device = new TestDevice(gateway.did);
@@ -251,6 +254,37 @@ describe('other protocols', () => {
     expect(receipt.body.outcome.kind).toBe('stored');
     await client.end();
   });
+
+  describe.each([
+    ['MQTT', 4, 0x84],
+    ['MQIsdp', 3, 0x83],
+  ] as const)(
+    'a bridge that says so in the level of %s (%i)',
+    (protocolId, protocolVersion, level) => {
+      const fields = { protocolId, protocolVersion, bridgeMode: true };
+
+      it('is let in with a right login and works as any other client', async () => {
+        const device = new TestDevice(gateway.did);
+        await gateway.enrol(device.did);
+        const bytes = generate(await connectPacket(device, fields));
+        expect(bytes[bytes.indexOf(protocolId) + protocolId.length]).toBe(level);
+        const client = await DeviceClient.open(gateway, device, fields);
+        const { receipt } = await client.deliver(await device.envelope());
+        expect(receipt.body.outcome.kind).toBe('stored');
+        await client.end();
+      });
+
+      it('is refused with a wrong one', async () => {
+        const device = new TestDevice(gateway.did);
+        await expectCounted('DEVICE_UNKNOWN', device.did, async () => {
+          const raw = await RawClient.open(gateway.mqttPort);
+          raw.send(await connectPacket(device, fields));
+          expect((await raw.next('connack')).returnCode).toBe(5);
+          await raw.closed();
+        });
+      });
+    },
+  );
 
   it('closes a connection that never sends CONNECT', async () => {
     const silent = await RawClient.open(gateway.mqttPort);
