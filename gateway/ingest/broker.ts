@@ -131,7 +131,8 @@ export class Broker {
     };
     this.#addresses = new AddressLimits(options);
     this.#rates = new DeviceRates(options);
-    this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_EVERY_MS).unref();
+    // Once what waits in the sockets was read: after a pause of the process, everybody would seem silent.
+    this.#sweepTimer = setInterval(() => setImmediate(() => this.#sweep()), SWEEP_EVERY_MS).unref();
     this.#slowedTimer = setInterval(() => this.#letGo(), LET_GO_EVERY_MS).unref();
     this.#aedes = aedes;
     aedes.preConnect = (client, packet, done) => {
@@ -408,7 +409,13 @@ export class Broker {
     // A bridge's notice that it is gone says nothing to anybody here.
     if (will && isBridgeState(will.topic)) connection.will = undefined;
     this.#grant(connection, result);
+    // One connection of each: the later one, since the other end of an earlier one may be gone.
+    const earlier = device === null ? undefined : this.#byDevice.get(device.id);
     if (device !== null) this.#byDevice.set(device.id, connection);
+    earlier?.end();
+    if (relay !== null) {
+      for (const other of this.#connectionsOf(relay.id)) if (other !== connection) other.end();
+    }
     this.#deps.logger.debug({ device: device?.did, relay: relay?.name }, 'client connected');
     return null;
   }
