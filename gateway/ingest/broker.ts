@@ -112,6 +112,7 @@ export class Broker {
   readonly #sweepTimer: NodeJS.Timeout;
   readonly #slowedTimer: NodeJS.Timeout;
   #sweeps = 0;
+  #willsWaiting = 0;
   #isStopping = false;
 
   private constructor(options: Config['mqtt'], deps: BrokerDeps, aedes: Aedes) {
@@ -406,6 +407,7 @@ export class Broker {
       );
       return unavailable('the device logs in too often; try again later');
     }
+    this.#queue.join(device, connection.source);
     // A bridge's notice that it is gone says nothing to anybody here.
     if (will && isBridgeState(will.topic)) connection.will = undefined;
     this.#grant(connection, result);
@@ -666,6 +668,7 @@ export class Broker {
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
     this.#slowed.delete(connection);
+    this.#queue.leave(connection.source);
     const { device, relay, will, guard } = connection;
     if (relay !== null) {
       this.#forgetCarrier(connection);
@@ -686,8 +689,10 @@ export class Broker {
     device: DeviceRecord,
     { payload }: { payload: Uint8Array },
   ): void {
-    if (this.#isStopping || this.#hellos.waiting >= WILLS_WAITING_MAX) return;
+    if (this.#isStopping || this.#willsWaiting >= WILLS_WAITING_MAX) return;
+    this.#willsWaiting += 1;
     void this.#takeHello(device, payload).then((outcome) => {
+      this.#willsWaiting -= 1;
       if (typeof outcome === 'string') return;
       this.#note(connection, 'HELLO_INVALID', `will: ${outcome.fault}`);
     });
