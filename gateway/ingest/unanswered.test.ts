@@ -58,6 +58,11 @@ function send(socket: net.Socket, { topicId }: Player, sizeBytes: number, count 
   }
 }
 
+/** Long enough for what has come to be read, if it is read. */
+async function turns(): Promise<void> {
+  for (let k = 0; k < 50; k++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 const LIMITS = {
   inFlightPerConnectionMax: 4,
   inFlightPerConnectionBytesMax: 1_000_000,
@@ -121,6 +126,7 @@ describe('while nothing is answered, what waits is bounded:', () => {
       send(socket, player, 1_000, 10);
       await until(() => set.broker.connections === 1 && set.broker.isConnected(1));
       await until(() => set.submitted.length >= Math.min(8, 4 * (k + 1)));
+      await turns();
       socket.destroy();
       await until(() => set.broker.connections === 0);
     }
@@ -138,7 +144,7 @@ describe('while nothing is answered, what waits is bounded:', () => {
       await until(() => set.broker.isConnected(player.record.id));
       await until(() => set.submitted.length >= Math.min(8, 4 * (k + 1)));
     }
-    for (let k = 0; k < 50; k++) await new Promise((resolve) => setImmediate(resolve));
+    await turns();
     expect(set.broker.waiting).toBe(8);
     let answered = 0;
     await until(() => {
