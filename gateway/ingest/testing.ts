@@ -129,7 +129,7 @@ export function loginToken(key: TestKey = KEY): string {
 }
 
 export async function until(condition: () => boolean): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 30_000;
   while (!condition()) {
     if (Date.now() > end) throw new Error('waited in vain');
     await new Promise((resolve) => setTimeout(resolve, 2));

@@ -6,8 +6,8 @@ import { testKeyNamed } from '../../proto/test-data/test-signer.js';
 import type { DeviceRecord } from '../core/ports.js';
 import { loginToken, openSocket, startBroker, until } from './testing.js';
 
-/** What one client tries to send: far more than all limits below. */
-const ENVELOPES = 400;
+/** What one client tries to send: far more than all limits below, and than the kernel's buffers take. */
+const SENT_BYTES = 20 * 2 ** 20;
 
 /** Bytes that kernel and guard may have taken of what is not read: socket buffers, not the flood. */
 const BETWEEN_BYTES_MAX = 16 * 2 ** 20;
@@ -49,7 +49,7 @@ async function deaf(config: Parameters<typeof startBroker>[0] & object, count: n
   return { ...set, players };
 }
 
-function send(socket: net.Socket, { topicId }: Player, sizeBytes: number, count = ENVELOPES): void {
+function send(socket: net.Socket, { topicId }: Player, sizeBytes: number, count: number): void {
   for (let messageId = 1; messageId <= count; messageId++) {
     const topic = topicOf(topicId, 'up');
     const payload = Buffer.alloc(sizeBytes, messageId);
@@ -84,9 +84,10 @@ describe('while nothing is answered, what waits is bounded:', () => {
   ] as const;
   it.each(cases)('%s', async (_what, devices, sizeBytes, limits, waitingMax) => {
     const set = await deaf({ config: { ...LIMITS, ...limits } }, devices);
+    const count = Math.ceil(SENT_BYTES / sizeBytes);
     const sockets = set.players.map((player) => {
       const socket = player.login();
-      send(socket, player, sizeBytes);
+      send(socket, player, sizeBytes, count);
       return socket;
     });
     await until(() => set.broker.connections === devices && set.submitted.length >= devices);
@@ -113,7 +114,7 @@ describe('while nothing is answered, what waits is bounded:', () => {
         const { item } = set.submitted[answered++] as (typeof set.submitted)[number];
         set.decide(item.ticket, 'stored');
       }
-      return answered === devices * ENVELOPES;
+      return answered === devices * count;
     });
     expect(set.broker.waiting).toBe(0);
   });
