@@ -233,12 +233,16 @@ export class Broker {
     const connection = own ?? carrier?.connection;
     if (connection === undefined) return false;
     if (connection.unsentBytes > this.#options.unsentBytesMax) {
-      this.#deps.logger.info(
-        { device: connection.device?.did, relay: connection.relay?.name },
-        'receipt left out: client is slow',
-      );
+      if (!connection.isSlow) {
+        this.#deps.logger.info(
+          { device: connection.device?.did, relay: connection.relay?.name },
+          'receipts left out: client is slow; it gets them when its hello asks for them',
+        );
+      }
+      connection.isSlow = true;
       return false;
     }
+    connection.isSlow = false;
     return carrier === undefined
       ? connection.sendReceipt(receipt)
       : connection.sendFor(carrier.device, 'receipt', receipt);
