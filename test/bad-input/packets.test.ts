@@ -333,12 +333,57 @@ describe('a packet that is not MQTT, from a device that is logged in, ends its c
         ),
     ],
     ['SUBSCRIBE without a filter', () => Uint8Array.of(0x82, 0x02, 0x00, 0x01)],
+    ['SUBSCRIBE with packet id 0', () => Buffer.from('8206000000016100', 'hex')],
+    ['a filter with a misplaced +', () => Buffer.from('820700010002612b00', 'hex')],
+    ['a filter with a misplaced #', () => Buffer.from('820800010003232f6100', 'hex')],
+    ['UNSUBSCRIBE without a filter', () => Uint8Array.of(0xa2, 0x02, 0x00, 0x01)],
+    ['PINGREQ with a body', () => Uint8Array.of(0xc0, 0x01, 0x00)],
+    ['PUBLISH with packet id 0', () => Uint8Array.of(0x32, 0x05, 0x00, 0x01, 0x78, 0x00, 0x00)],
+    ['a topic with NUL', () => Uint8Array.of(0x30, 0x04, 0x00, 0x02, 0x78, 0x00)],
+    ['a topic that is no UTF-8', () => Uint8Array.of(0x30, 0x04, 0x00, 0x02, 0xc3, 0x28)],
+    ['a topic with a surrogate', () => Uint8Array.of(0x30, 0x05, 0x00, 0x03, 0xed, 0xa0, 0x80)],
   ];
   it.each(packets)('%s', async (_what, make) => {
     const client = await login();
     await expectCounted('PACKET_MALFORMED', client.device.did, async () => {
       client.raw.send(make(client));
       await client.raw.closed();
+    });
+  });
+});
+
+describe('a CONNECT that is not MQTT 3.1.1 is not looked at:', () => {
+  /** Its flags, then its fields: client id, will topic and message, user name, password. */
+  const connectWith = (flags: number, ...fields: Uint8Array[]): Buffer => {
+    const body = Buffer.concat([
+      Buffer.from('00044d51545404', 'hex'),
+      Uint8Array.of(flags, 0, 0),
+      ...fields.map((field) => Buffer.concat([Uint8Array.of(0, field.length), field])),
+    ]);
+    return Buffer.concat([Uint8Array.of(0x10, body.length), body]);
+  };
+  const id = Buffer.from('device');
+  const cases: [string, Code, Buffer, string][] = [
+    ['a will of QoS 3', 'PACKET_MALFORMED', connectWith(0x1e, id, id, id), ''],
+    ['a password without user name', 'PACKET_MALFORMED', connectWith(0x42, id, id), ''],
+    ['an id with NUL', 'PACKET_MALFORMED', connectWith(2, Buffer.of(97, 0)), ''],
+    ['an id that is no UTF-8', 'PACKET_MALFORMED', connectWith(2, Buffer.of(0xff)), ''],
+    ['an id with a surrogate', 'PACKET_MALFORMED', connectWith(2, Buffer.of(0xed, 0xa0, 0x80)), ''],
+    ['the reserved flag', 'PACKET_MALFORMED', connectWith(3, id), ''],
+    [
+      'an empty id that is to be kept',
+      'CLIENT_ID_INVALID',
+      connectWith(0, Buffer.of()),
+      '20020002',
+    ],
+    ['9 kB of it', 'PACKET_TOO_LARGE', Buffer.concat([Buffer.of(0x10, 0xa8, 0x46), id]), ''],
+  ];
+  it.each(cases)('%s', async (_what, code, bytes, answer) => {
+    await expectCounted(code, undefined, async () => {
+      const raw = await RawClient.open(gateway.mqttPort);
+      raw.send(bytes);
+      await raw.closed();
+      expect(raw.received.toString('hex')).toBe(answer);
     });
   });
 });
