@@ -311,8 +311,8 @@ export class Broker {
       this.#deps.count('OVERLOADED');
       this.#deps.logger.warn(
         { code: 'OVERLOADED', address },
-        'connection refused: too many from one address; raise mqtt.connections_per_address_max ' +
-          'or mqtt.connects_per_second_max',
+        'connection refused: too many from one address; raise mqtt.connectionsPerAddressMax ' +
+          'or mqtt.connectsPerSecondMax',
       );
       socket.destroy();
       return;
