@@ -130,7 +130,7 @@ async function settle(client: Client, first: Signed): Promise<void> {
     const outcome = await attempt(client.address, packets);
     const name = `${client.name}${outcome}`;
     outcomes[name] = (outcomes[name] ?? 0) + 1;
-    if (outcome !== UNANSWERED) break;
+    if (!outcome.startsWith(UNANSWERED)) break;
     await delay(Math.random() * RETRY_WITHIN_MS);
     packets = await signInTurn(client);
   }
@@ -160,10 +160,13 @@ function attempt(localAddress: string, { login, next }: Signed): Promise<string>
       if (packet.cmd === 'puback') resolve('logged in');
     });
     socket.on('data', (chunk: Buffer) => reader.parse(chunk));
-    socket.on('error', () => undefined); // 'close' follows.
+    let why = '';
+    socket.on('error', (error: Error & { code?: string }) => {
+      why = ` (${error.code ?? error.message})`;
+    });
     socket.on('close', () => {
       sockets.delete(socket);
-      resolve(UNANSWERED);
+      resolve(`${UNANSWERED}${why}`);
     });
     send(login);
   });
