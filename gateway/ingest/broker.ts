@@ -115,6 +115,7 @@ export class Broker {
   readonly #sweepTimer: NodeJS.Timeout;
   readonly #slowedTimer: NodeJS.Timeout;
   #sweeps = 0;
+  #willsWaiting = 0;
   #isStopping = false;
 
   private constructor(options: Config['mqtt'], deps: BrokerDeps, aedes: Aedes) {
@@ -134,7 +135,8 @@ export class Broker {
     };
     this.#addresses = new AddressLimits(options);
     this.#rates = new DeviceRates(options);
-    this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_EVERY_MS).unref();
+    // Once what waits in the sockets was read: after a pause of the process, everybody would seem silent.
+    this.#sweepTimer = setInterval(() => setImmediate(() => this.#sweep()), SWEEP_EVERY_MS).unref();
     this.#slowedTimer = setInterval(() => this.#letGo(), LET_GO_EVERY_MS).unref();
     this.#aedes = aedes;
     aedes.preConnect = (client, packet, done) => {
@@ -234,12 +236,16 @@ export class Broker {
     const connection = own ?? carrier?.connection;
     if (connection === undefined) return false;
     if (connection.unsentBytes > this.#options.unsentBytesMax) {
-      this.#deps.logger.info(
-        { device: connection.device?.did, relay: connection.relay?.name },
-        'receipt left out: client is slow',
-      );
+      if (!connection.isSlow) {
+        this.#deps.logger.info(
+          { device: connection.device?.did, relay: connection.relay?.name },
+          'receipts left out: client is slow; it gets them when its hello asks for them',
+        );
+      }
+      connection.isSlow = true;
       return false;
     }
+    connection.isSlow = false;
     return carrier === undefined
       ? connection.sendReceipt(receipt)
       : connection.sendFor(carrier.device, 'receipt', receipt);
@@ -308,8 +314,8 @@ export class Broker {
       this.#deps.count('OVERLOADED');
       this.#deps.logger.warn(
         { code: 'OVERLOADED', address },
-        'connection refused: too many from one address; raise mqtt.connections_per_address_max ' +
-          'or mqtt.connects_per_second_max',
+        'connection refused: too many from one address; raise mqtt.connectionsPerAddressMax ' +
+          'or mqtt.connectsPerSecondMax',
       );
       socket.destroy();
       return;
@@ -408,10 +414,17 @@ export class Broker {
       );
       return unavailable('the device logs in too often; try again later');
     }
+    this.#queue.join(device, connection.source);
     // A bridge's notice that it is gone says nothing to anybody here.
     if (will && isBridgeState(will.topic)) connection.will = undefined;
     this.#grant(connection, result);
+    // One connection of each: the later one, since the other end of an earlier one may be gone.
+    const earlier = device === null ? undefined : this.#byDevice.get(device.id);
     if (device !== null) this.#byDevice.set(device.id, connection);
+    earlier?.end();
+    if (relay !== null) {
+      for (const other of this.#connectionsOf(relay.id)) if (other !== connection) other.end();
+    }
     this.#deps.logger.debug({ device: device?.did, relay: relay?.name }, 'client connected');
     return null;
   }
@@ -679,6 +692,7 @@ export class Broker {
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
     this.#slowed.delete(connection);
+    this.#queue.leave(connection.source);
     const { device, relay, will, guard } = connection;
     if (relay !== null) {
       this.#forgetCarrier(connection);
@@ -699,8 +713,10 @@ export class Broker {
     device: DeviceRecord,
     { payload }: { payload: Uint8Array },
   ): void {
-    if (this.#isStopping || this.#hellos.waiting >= WILLS_WAITING_MAX) return;
+    if (this.#isStopping || this.#willsWaiting >= WILLS_WAITING_MAX) return;
+    this.#willsWaiting += 1;
     void this.#takeHello(device, payload).then((outcome) => {
+      this.#willsWaiting -= 1;
       if (typeof outcome === 'string') return;
       this.#note(connection, 'HELLO_INVALID', `will: ${outcome.fault}`);
     });

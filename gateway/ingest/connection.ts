@@ -50,6 +50,8 @@ export class Connection implements GuardHandler {
   /** What the sweep saw last time: bytes that the client had taken, and when that last grew. */
   sentBytes = 0;
   sentAtMs = performance.now();
+  /** Whether the last receipt was left out because the client takes too little. */
+  isSlow = false;
   readonly #outgoing = new Outgoing();
   #isUnflushed = false;
   #receiptTopic = '';

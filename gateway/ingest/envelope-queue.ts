@@ -52,7 +52,7 @@ interface Line<Source> {
   /** Of those without a decision. */
   bytes: number;
   /** Sources that wait for this line to shorten. */
-  held: Source[];
+  readonly held: Set<Source>;
 }
 
 type Submit = (item: Omit<EnvelopeItem, 'offset' | 'length'>, payload: Uint8Array) => void;
@@ -69,6 +69,8 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
   readonly #lines = new Map<number, Line<Source>>();
   /** Sources that wait for room in the whole queue, the longest waiting first. */
   readonly #heldByTotal = new Set<Source>();
+  /** The line for which a source is held. */
+  readonly #heldByLine = new Map<Source, Line<Source>>();
   #bytes = 0;
   #lastTicket = 0;
 
@@ -115,7 +117,7 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     this.#byTicket.set(ticket, waiting);
     let line = this.#lines.get(device.id);
     if (line === undefined) {
-      line = { waiting: [], bytes: 0, held: [] };
+      line = { waiting: [], bytes: 0, held: new Set() };
       this.#lines.set(device.id, line);
     }
     line.waiting.push(waiting);
@@ -126,6 +128,23 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     this.#holdWhereFull(source, line);
     const { receivedAtUs, clockTrusted } = arrival;
     this.#submit({ ticket, device: device.id, receivedAtUs, clockTrusted }, payload);
+  }
+
+  /**
+   * Takes in a new connection of a device, or of a relay. One that would come when all is full is held from the
+   * start: whoever comes again and again while nothing is answered would bring an envelope each time.
+   */
+  join(device: DeviceRecord | null, source: Source): void {
+    const line = device === null ? undefined : this.#lines.get(device.id);
+    if (line === undefined) this.#holdWhereAllIsFull(source);
+    else this.#holdWhereFull(source, line);
+  }
+
+  /** Keeps nothing of a connection that has ended but its unanswered envelopes. */
+  leave(source: Source): void {
+    this.#heldByTotal.delete(source);
+    this.#heldByLine.get(source)?.held.delete(source);
+    this.#heldByLine.delete(source);
   }
 
   /** Resolves once every envelope of a device is answered that was added before this call. */
@@ -160,7 +179,11 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     for (const id of touched) {
       const line = this.#lines.get(id) as Line<Source>;
       this.#acknowledge(line);
-      if (this.#isOpen(line)) opened.push(...line.held.splice(0));
+      if (this.#isOpen(line)) {
+        opened.push(...line.held);
+        for (const source of line.held) this.#heldByLine.delete(source);
+        line.held.clear();
+      }
       if (line.waiting.length === 0) this.#lines.delete(id);
     }
     // Only now: whoever is read again may submit at once.
@@ -192,9 +215,17 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
       line.waiting.length >= limits.inFlightPerDeviceMax ||
       line.bytes >= limits.inFlightPerDeviceBytesMax
     ) {
-      if ((source.holds & FULL.device) === 0) line.held.push(source);
+      if (!this.#heldByLine.has(source)) {
+        line.held.add(source);
+        this.#heldByLine.set(source, line);
+      }
       this.#hold(source, FULL.device);
     }
+    this.#holdWhereAllIsFull(source);
+  }
+
+  #holdWhereAllIsFull(source: Source): void {
+    const limits = this.#limits;
     if (this.#byTicket.size >= limits.inFlightMax || this.#bytes >= limits.inFlightBytesMax) {
       this.#heldByTotal.add(source);
       this.#hold(source, FULL.total);

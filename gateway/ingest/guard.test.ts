@@ -504,4 +504,17 @@ describe('hold', () => {
     await until(() => envelopes.length === 1);
     expect(guard.unsentBytes).toBe(0);
   });
+
+  it('does not keep a client whose connection has ended and who takes nothing', async () => {
+    const { client, guard, socket } = await guarded();
+    client.pause();
+    client.write(CONNECT);
+    await until(() => guard.hasConnect && !guard.isHeld);
+    while (socket.writableLength < 1_000_000) guard.send(Buffer.alloc(100_000));
+    guard.destroy();
+    await once(guard, 'close');
+    expect(socket.destroyed).toBe(false); // What was written may still go out.
+    await until(() => socket.destroyed);
+    expect(client.readableEnded).toBe(false);
+  });
 });

@@ -72,6 +72,9 @@ export const HOLDS = {
 
 export type HoldReason = keyof typeof HOLDS;
 
+/** How long a connection that has ended may take for what it was still sent, ms. */
+const LINGER_MS = 5_000;
+
 const EMPTY = Buffer.alloc(0);
 
 const PUBLISH = PACKET_TYPES.publish;
@@ -186,6 +189,11 @@ export class GuardedSocket extends Duplex {
     // What was written before, a refusal for instance, still goes out.
     this.#socket.destroySoon();
     this.#socket.resume();
+    if (!this.#socket.destroyed) {
+      // A client that takes nothing would keep its socket, and what waits for it, for ever.
+      const cut = setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+      this.#socket.once('close', () => clearTimeout(cut));
+    }
     done(error);
   }
 

@@ -40,7 +40,7 @@ export class Listener {
       deps.count('OVERLOADED');
       deps.logger.warn(
         { code: 'OVERLOADED', connectionsMax },
-        'connection refused: too many at once; raise mqtt.connections_max',
+        'connection refused: too many at once; raise mqtt.connectionsMax',
       );
     });
     server.on('tlsClientError', (error: Error) =>

@@ -194,18 +194,21 @@ describe('other protocols', () => {
     });
   });
 
-  it.each([0, 6, 7, 0x84, 255])('answers protocol level %i with return code 1', async (level) => {
-    const device = new TestDevice(gateway.did);
-    await expectCounted('PROTOCOL_UNSUPPORTED', undefined, async () => {
-      const bytes = generate(await connectPacket(device));
-      const levelAt = bytes.indexOf('MQTT') + 4;
-      bytes[levelAt] = level;
-      const raw = await RawClient.open(gateway.mqttPort);
-      raw.send(bytes);
-      await raw.closed();
-      expect([...raw.received]).toEqual([0x20, 0x02, 0x00, 0x01]);
-    });
-  });
+  it.each([0, 3, 6, 7, 0x80, 0x85, 255])(
+    'answers protocol level %i with return code 1',
+    async (level) => {
+      const device = new TestDevice(gateway.did);
+      await expectCounted('PROTOCOL_UNSUPPORTED', undefined, async () => {
+        const bytes = generate(await connectPacket(device));
+        const levelAt = bytes.indexOf('MQTT') + 4;
+        bytes[levelAt] = level;
+        const raw = await RawClient.open(gateway.mqttPort);
+        raw.send(bytes);
+        await raw.closed();
+        expect([...raw.received]).toEqual([0x20, 0x02, 0x00, 0x01]);
+      });
+    },
+  );
 
   it('reads the level also when CONNECT comes byte by byte', async () => {
     const device = new TestDevice(gateway.did);
@@ -251,6 +254,37 @@ describe('other protocols', () => {
     expect(receipt.body.outcome.kind).toBe('stored');
     await client.end();
   });
+
+  describe.each([
+    ['MQTT', 4, 0x84],
+    ['MQIsdp', 3, 0x83],
+  ] as const)(
+    'a bridge that says so in the level of %s (%i)',
+    (protocolId, protocolVersion, level) => {
+      const fields = { protocolId, protocolVersion, bridgeMode: true };
+
+      it('is let in with a right login and works as any other client', async () => {
+        const device = new TestDevice(gateway.did);
+        await gateway.enrol(device.did);
+        const bytes = generate(await connectPacket(device, fields));
+        expect(bytes[bytes.indexOf(protocolId) + protocolId.length]).toBe(level);
+        const client = await DeviceClient.open(gateway, device, fields);
+        const { receipt } = await client.deliver(await device.envelope());
+        expect(receipt.body.outcome.kind).toBe('stored');
+        await client.end();
+      });
+
+      it('is refused with a wrong one', async () => {
+        const device = new TestDevice(gateway.did);
+        await expectCounted('DEVICE_UNKNOWN', device.did, async () => {
+          const raw = await RawClient.open(gateway.mqttPort);
+          raw.send(await connectPacket(device, fields));
+          expect((await raw.next('connack')).returnCode).toBe(5);
+          await raw.closed();
+        });
+      });
+    },
+  );
 
   it('closes a connection that never sends CONNECT', async () => {
     const silent = await RawClient.open(gateway.mqttPort);
@@ -299,12 +333,57 @@ describe('a packet that is not MQTT, from a device that is logged in, ends its c
         ),
     ],
     ['SUBSCRIBE without a filter', () => Uint8Array.of(0x82, 0x02, 0x00, 0x01)],
+    ['SUBSCRIBE with packet id 0', () => Buffer.from('8206000000016100', 'hex')],
+    ['a filter with a misplaced +', () => Buffer.from('820700010002612b00', 'hex')],
+    ['a filter with a misplaced #', () => Buffer.from('820800010003232f6100', 'hex')],
+    ['UNSUBSCRIBE without a filter', () => Uint8Array.of(0xa2, 0x02, 0x00, 0x01)],
+    ['PINGREQ with a body', () => Uint8Array.of(0xc0, 0x01, 0x00)],
+    ['PUBLISH with packet id 0', () => Uint8Array.of(0x32, 0x05, 0x00, 0x01, 0x78, 0x00, 0x00)],
+    ['a topic with NUL', () => Uint8Array.of(0x30, 0x04, 0x00, 0x02, 0x78, 0x00)],
+    ['a topic that is no UTF-8', () => Uint8Array.of(0x30, 0x04, 0x00, 0x02, 0xc3, 0x28)],
+    ['a topic with a surrogate', () => Uint8Array.of(0x30, 0x05, 0x00, 0x03, 0xed, 0xa0, 0x80)],
   ];
   it.each(packets)('%s', async (_what, make) => {
     const client = await login();
     await expectCounted('PACKET_MALFORMED', client.device.did, async () => {
       client.raw.send(make(client));
       await client.raw.closed();
+    });
+  });
+});
+
+describe('a CONNECT that is not MQTT 3.1.1 is not looked at:', () => {
+  /** Its flags, then its fields: client id, will topic and message, user name, password. */
+  const connectWith = (flags: number, ...fields: Uint8Array[]): Buffer => {
+    const body = Buffer.concat([
+      Buffer.from('00044d51545404', 'hex'),
+      Uint8Array.of(flags, 0, 0),
+      ...fields.map((field) => Buffer.concat([Uint8Array.of(0, field.length), field])),
+    ]);
+    return Buffer.concat([Uint8Array.of(0x10, body.length), body]);
+  };
+  const id = Buffer.from('device');
+  const cases: [string, Code, Buffer, string][] = [
+    ['a will of QoS 3', 'PACKET_MALFORMED', connectWith(0x1e, id, id, id), ''],
+    ['a password without user name', 'PACKET_MALFORMED', connectWith(0x42, id, id), ''],
+    ['an id with NUL', 'PACKET_MALFORMED', connectWith(2, Buffer.of(97, 0)), ''],
+    ['an id that is no UTF-8', 'PACKET_MALFORMED', connectWith(2, Buffer.of(0xff)), ''],
+    ['an id with a surrogate', 'PACKET_MALFORMED', connectWith(2, Buffer.of(0xed, 0xa0, 0x80)), ''],
+    ['the reserved flag', 'PACKET_MALFORMED', connectWith(3, id), ''],
+    [
+      'an empty id that is to be kept',
+      'CLIENT_ID_INVALID',
+      connectWith(0, Buffer.of()),
+      '20020002',
+    ],
+    ['9 kB of it', 'PACKET_TOO_LARGE', Buffer.concat([Buffer.of(0x10, 0xa8, 0x46), id]), ''],
+  ];
+  it.each(cases)('%s', async (_what, code, bytes, answer) => {
+    await expectCounted(code, undefined, async () => {
+      const raw = await RawClient.open(gateway.mqttPort);
+      raw.send(bytes);
+      await raw.closed();
+      expect(raw.received.toString('hex')).toBe(answer);
     });
   });
 });

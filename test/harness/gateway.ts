@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { keyFromDid, type PublicKey } from '@waystone/proto';
 import { homePaths, initHome, loadConfig } from '../../gateway/config/index.js';
@@ -207,20 +208,38 @@ export async function startInProcess(
   });
 }
 
+/** Longest time that a gateway may take to stop, ms: its grace for what is in flight is a few seconds. */
+const STOPPED_WITHIN_MS = 60_000;
+
 /** A gateway that can be killed, from `dist/`: run `npx tsc -b` first. */
 export class GatewayProcess extends TestGateway {
   readonly process: ChildProcess;
   /** Resolves when the process is gone. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly #written: () => string;
 
   private constructor(
     parts: GatewayParts,
     process: ChildProcess,
     exited: GatewayProcess['exited'],
+    written: () => string,
   ) {
     super(parts);
     this.process = process;
     this.exited = exited;
+    this.#written = written;
+  }
+
+  /** @throws Error with what it wrote, when it has ended. */
+  check(): void {
+    const { exitCode, signalCode } = this.process;
+    const end = exitCode ?? signalCode;
+    if (end !== null) throw new Error(`the gateway has ended with ${end}: ${this.#said()}`);
+  }
+
+  /** What it wrote besides its log, and the end of that. */
+  #said(): string {
+    return `${this.#written()}${JSON.stringify(this.logs.slice(-3))}`;
   }
 
   /**
@@ -276,12 +295,14 @@ export class GatewayProcess extends TestGateway {
       httpPort: Number(up.http),
       token: await readToken(home),
     };
-    return new GatewayProcess(parts, child, exited);
+    return new GatewayProcess(parts, child, exited, () => written);
   }
 
   override async stop(): Promise<void> {
     this.process.kill('SIGTERM');
-    await this.exited;
+    const late = delay(STOPPED_WITHIN_MS, null, { ref: false });
+    if ((await Promise.race([this.exited, late])) !== null) return;
+    throw new Error(`the gateway did not stop within ${STOPPED_WITHIN_MS} ms: ${this.#said()}`);
   }
 
   /** SIGKILL: nothing gets to clean up. */

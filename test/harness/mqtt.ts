@@ -24,8 +24,7 @@ export class RawClient {
   readonly socket: net.Socket;
   /** Packets in the order they came. */
   readonly packets: Packet[] = [];
-  /** All bytes that came. */
-  received: Buffer = Buffer.alloc(0);
+  readonly #chunks: Buffer[] = [];
   isClosed = false;
 
   private constructor(socket: net.Socket) {
@@ -34,13 +33,18 @@ export class RawClient {
     reader.on('packet', (packet) => this.packets.push(packet));
     reader.on('error', () => undefined); // An MQTT 5 answer: tests look at `received`.
     socket.on('data', (chunk: Buffer) => {
-      this.received = Buffer.concat([this.received, chunk]);
+      this.#chunks.push(chunk);
       reader.parse(chunk);
     });
     socket.on('error', () => undefined); // 'close' follows.
     socket.once('close', () => {
       this.isClosed = true;
     });
+  }
+
+  /** All bytes that came. */
+  get received(): Buffer {
+    return Buffer.concat(this.#chunks);
   }
 
   static async open(port: number): Promise<RawClient> {
