@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   didFromKey,
@@ -14,6 +13,7 @@ import { startHttp } from './answers/index.js';
 import { loadKeys, loadToken } from './config/index.js';
 import { type Clock, systemClock } from './core/clock.js';
 import type { Config } from './core/config.js';
+import { makeFolder } from './core/durable.js';
 import { WaystoneError } from './core/errors.js';
 import { GatewayKey } from './core/gateway-key.js';
 import type { Logger } from './core/logger.js';
@@ -82,7 +82,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
   const nextKeyId = new GatewayKey(keys.next.privateKey).id;
   const datasetsFolder = join(config.dataFolder, 'datasets');
   const headFile = logHeadFile(config.home);
-  mkdirSync(datasetsFolder, { recursive: true, mode: 0o700 });
+  makeFolder(config.dataFolder);
+  makeFolder(datasetsFolder);
   const startedAtUs = clock.nowUs();
   const metrics = makeMetrics();
   const stops: (() => Promise<void>)[] = [];
@@ -180,7 +181,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       logger,
       dataFolder: config.dataFolder,
       use: () => reader.calls.diskUse(),
-      refuseNew: (code) => ledger.refuseNew(code),
+      takeNew: (bytes, code) => ledger.takeNew(bytes, code),
       removable: (limits, nowUs) => reader.calls.removable(limits, nowUs),
       remove: async ({ batch, root }, nowUs) => {
         await ledger.calls.markRemoved(batch, nowUs);

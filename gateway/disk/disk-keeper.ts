@@ -17,8 +17,8 @@ export interface DiskKeeperDeps {
   readonly logger: Logger;
   readonly dataFolder: string;
   readonly use: () => Promise<DiskUse>;
-  /** Tells the ledger to answer new data with this code, or to take it again. */
-  readonly refuseNew: (code: DiskRefusal['code'] | null) => Promise<void>;
+  /** Tells the ledger to take so many bytes of new data, and to answer what comes beyond them with this code. */
+  readonly takeNew: (bytes: number, code: DiskRefusal['code']) => Promise<void>;
   /** Forged datasets that the limits no longer keep, oldest first. */
   readonly removable: (limits: DiskLimits, nowUs: number) => Promise<readonly RemovableDataset[]>;
   /** Notes, durably, that a dataset's files go; then removes them. Done again, it is harmless. */
@@ -85,7 +85,9 @@ export class DiskKeeper {
     const { clock, dataFolder, logger } = this.#deps;
     const [disk, use] = await Promise.all([statfs(dataFolder), this.#deps.use()]);
     const freeBytes = disk.bavail * disk.bsize;
-    const { roomBytes, refusal } = judgeDisk(freeBytes, use, this.#limits, clock.nowUs());
+    const verdict = judgeDisk(freeBytes, use, this.#limits, clock.nowUs());
+    const { roomBytes, roomHours, takeBytes, refusal } = verdict;
+    await this.#deps.takeNew(takeBytes, refusal?.code ?? 'DISK_FULL');
     this.#rate.update(use.everBytes, performance.now());
     const { bytesPerSecond } = this.#rate;
     this.#status = {
@@ -96,11 +98,10 @@ export class DiskKeeper {
       forgedBytes: use.forgedBytes,
       ledgerBytes: use.ledgerBytes,
       bytesPerSecond: Math.round(bytesPerSecond),
-      hoursLeft: bytesPerSecond < 1 ? null : roomBytes / bytesPerSecond / 3600,
+      hoursLeft: bytesPerSecond < 1 ? null : Math.min(roomHours, roomBytes / bytesPerSecond / 3600),
       refusal: refusal?.why ?? '',
     };
     if (refusal?.code !== this.#refusal?.code) {
-      await this.#deps.refuseNew(refusal?.code ?? null);
       if (refusal === null) logger.info({}, 'there is room again: new data is taken');
       else logger.error({ code: refusal.code }, `new data is told to wait: ${refusal.why}`);
     }

@@ -21,6 +21,7 @@ import { loadIdentity } from './identity.js';
 import type { LedgerWorkerData, RetryCode } from './ledger.js';
 import { lockDataFolder } from './lock.js';
 import { ledgerOperations } from './operations.js';
+import { Room } from './room.js';
 import { prepareLedger } from './schema.js';
 
 /** Counters are written at most this often. */
@@ -40,6 +41,9 @@ function main(): void {
   const lock = lockDataFolder(data.dataFolder);
   const db = new Database(join(data.dataFolder, 'ledger.sqlite'));
   prepareLedger(db, data.dataFolder);
+  // What a run before this one failed to sync may still be read here though no disk has it, and a second sync would not
+  // write it. A WAL checkpoint writes whatever was read anew, so nothing is built on it before it is durable.
+  db.pragma('wal_checkpoint(TRUNCATE)');
   const identity = loadIdentity(db, { gateway: key, logHeadFile: data.logHeadFile });
   const devices = new DeviceTable(db);
   const files = new BatchFiles(data.dataFolder);
@@ -64,8 +68,7 @@ function main(): void {
 
   let verified: VerifiedBatch[] = [];
   let calls: Call[] = [];
-  /** Set while there is no room for new data. */
-  let refusal: RetryCode | null = null;
+  const room = new Room();
   let isScheduled = false;
   let countersWrittenAtMs = Date.now();
 
@@ -82,12 +85,8 @@ function main(): void {
         verified.push(unpackBatch(next.message as PackedBatch));
       }
     }
-    if (refusal !== null && verified.length > 0) {
-      const code = refusal;
-      answer(verified.flatMap((batch) => refuseForNow(batch, code)));
-      verified = [];
-    }
-    const group = verified;
+    const { fitting: group, tooMuch } = room.take(verified);
+    if (tooMuch.length > 0) answer(tooMuch.flatMap((batch) => refuseForNow(batch, room.code)));
     const asked = calls;
     verified = [];
     calls = [];
@@ -183,8 +182,8 @@ function main(): void {
       );
       return;
     }
-    if (message.name === 'refuseNew') {
-      [refusal] = message.args as [RetryCode | null];
+    if (message.name === 'takeNew') {
+      room.set(...(message.args as [number, RetryCode]));
       port.postMessage({ answer: message.call, value: null });
       return;
     }
