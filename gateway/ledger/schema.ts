@@ -3,6 +3,7 @@ import { WaystoneError } from '../core/errors.js';
 import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { RELAYS_DDL } from './relays.js';
+import { WAL_BYTES_MAX } from './wal-bound.js';
 
 /**
  * The ledger's tables. Ids are small integers; hashes, keys and envelopes are blobs; times are µs UTC.
@@ -138,6 +139,8 @@ export function prepareLedger(db: Database.Database, dataFolder: string): void {
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   db.pragma(`wal_autocheckpoint = ${WAL_CHECKPOINT_PAGES}`);
+  // A WAL that had to grow, under a reader for instance, gives its space back.
+  db.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
   db.pragma('foreign_keys = ON');
   const version = db.pragma('user_version', { simple: true }) as number;
   if (version > MIGRATIONS.length) {

@@ -7,6 +7,7 @@ import {
 } from 'node:worker_threads';
 import { type ReceiptBody, sha256, statementBytesOf, statementHash } from '@waystone/proto';
 import Database from 'better-sqlite3';
+import { messageOf, WaystoneError } from '../core/errors.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import { type PackedBatch, packDecisions, unpackBatch } from '../core/packed.js';
 import type { Decision, VerifiedBatch } from '../core/ports.js';
@@ -23,6 +24,7 @@ import { lockDataFolder } from './lock.js';
 import { ledgerOperations } from './operations.js';
 import { Room } from './room.js';
 import { prepareLedger } from './schema.js';
+import { WalBound } from './wal-bound.js';
 
 /** Counters are written at most this often. */
 const COUNTERS_EVERY_MS = 5_000;
@@ -69,6 +71,7 @@ function main(): void {
   let verified: VerifiedBatch[] = [];
   let calls: Call[] = [];
   const room = new Room();
+  const wal = new WalBound(db);
   let isScheduled = false;
   let countersWrittenAtMs = Date.now();
 
@@ -108,9 +111,10 @@ function main(): void {
       const decisions = committer.receipts(judged);
       if (decisions.length > 0) answer(decisions);
       for (const answer of answers) port.postMessage(answer);
+      wal.keepBounded();
     } catch (error) {
       // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
-      if (!isDiskFull(error)) throw error;
+      if (!isDiskFull(error)) throw explained(error);
       files.undo();
       batches.reload();
       devices.reload();
@@ -213,6 +217,18 @@ function main(): void {
 /** SQLite and the file system each say it in their own way. */
 function isDiskFull(error: unknown): boolean {
   return ['SQLITE_FULL', 'ENOSPC', 'EDQUOT'].includes((error as { code?: string }).code ?? '');
+}
+
+/** An error of the disk, with what it means; others as they are. */
+function explained(error: unknown): unknown {
+  const { code = '' } = error as { code?: string };
+  if (!/^(SQLITE_(IOERR|READONLY|CORRUPT|CANTOPEN)|EIO$|EROFS$|ENODEV$|ENXIO$)/.test(code))
+    return error;
+  return new WaystoneError(
+    'DISK_FAILED',
+    `the disk failed under the ledger: ${messageOf(error)} (${code}). Nothing that was not on disk was acknowledged, and nothing is until the gateway has started again; look at the disk first`,
+    { cause: error },
+  );
 }
 
 try {

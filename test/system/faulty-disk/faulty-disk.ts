@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '../../faults/random.js';
-import { cutPower, type PowerCut } from './power-cut.js';
+import { cutPower, type Keeps, type PowerCut } from './power-cut.js';
 
 /** A call that shall go wrong; what the words mean stands in faulty-disk.c. */
 export interface DiskFault {
@@ -71,8 +71,8 @@ export class FaultyDisk {
   }
 
   /** What a power cut at this instant leaves of the folder; the process must be dead. */
-  cutPower(random: Random): Promise<PowerCut> {
-    return cutPower(this.folder, this.#state, random);
+  cutPower(random: Random, keeps?: Keeps): Promise<PowerCut> {
+    return cutPower(this.folder, this.#state, random, keeps);
   }
 
   async remove(): Promise<void> {

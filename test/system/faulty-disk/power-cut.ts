@@ -29,18 +29,32 @@ export interface PowerCut {
   readonly namesDropped: number;
 }
 
+/** What of the unsynced is kept. */
+export type Keeps = Pick<PowerCut, 'keptContent' | 'keptNames'>;
+
+/** Nothing that was not synced: the disk of a system that never writes before it must. */
+export const KEEPS_NOTHING: Keeps = { keptContent: 'nothing', keptNames: 'nothing' };
+
 /**
  * Makes of a folder what a disk may hold after a power cut, the process that wrote to it being dead: content that was
  * synced is there if its name is; of every other page (or sector) any content that it had since its last sync may be; of
  * the changes of names in a folder that was not synced after them, the first few are kept, as a journal keeps them.
  *
  * @param state what faulty-disk.c noted; it is cleared.
+ * @param keeps default chosen by `random`.
  */
-export async function cutPower(folder: string, state: string, random: Random): Promise<PowerCut> {
+export async function cutPower(
+  folder: string,
+  state: string,
+  random: Random,
+  keeps?: Keeps,
+): Promise<PowerCut> {
   const pick = <T>(kept: readonly T[]): T => kept[random.below(kept.length)] as T;
   const unsynced = unsyncedOf(await readJournal(join(state, 'journal')));
-  const keptContent = pick(KEPT_CONTENT);
-  const keptNames = pick(KEPT_NAMES);
+  const { keptContent, keptNames } = keeps ?? {
+    keptContent: pick(KEPT_CONTENT),
+    keptNames: pick(KEPT_NAMES),
+  };
   const content = await cutContent(unsynced, [folder, state], keptContent, random);
   const names = cutNames(unsynced, folder, state, keptNames, random);
   await clear(state);
