@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   didFromKey,
@@ -15,6 +14,7 @@ import { loadKeys, loadToken } from './config/index.js';
 import { type Clock, SystemClock } from './core/clock.js';
 import { ClockWatch } from './core/clock-watch.js';
 import type { Config } from './core/config.js';
+import { makeFolder } from './core/durable.js';
 import { messageOf, WaystoneError } from './core/errors.js';
 import { GatewayKey } from './core/gateway-key.js';
 import type { Logger } from './core/logger.js';
@@ -87,7 +87,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
   const nextKeyId = new GatewayKey(keys.next.privateKey).id;
   const datasetsFolder = join(config.dataFolder, 'datasets');
   const headFile = logHeadFile(config.home);
-  mkdirSync(datasetsFolder, { recursive: true, mode: 0o700 });
+  makeFolder(config.dataFolder);
+  makeFolder(datasetsFolder);
   const startedAtMs = clock.monotonicMs();
   const metrics = makeMetrics();
   const stops: (() => Promise<void>)[] = [];
@@ -205,7 +206,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       logger,
       dataFolder: config.dataFolder,
       use: () => reader.calls.diskUse(),
-      refuseNew: (code) => ledger.refuseNew(code),
+      takeNew: (bytes, code) => ledger.takeNew(bytes, code),
       hasUndated: (nowUs) => reader.calls.hasUndated(nowUs),
       dateForged: (nowUs) => ledger.calls.dateForged(nowUs),
       removable: (limits, nowUs) => reader.calls.removable(limits, nowUs),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { link, open, rename, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 /**
  * Files and names that are there after a power cut: content is fsynced before it gets its name, and the name's
@@ -25,6 +25,24 @@ export function syncFolderNow(folder: string): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/**
+ * Makes a folder, and those above it that are missing, with names that are durable. Also of a folder that is there: the
+ * run that made it may have died before its name was.
+ */
+export function makeFolder(folder: string, mode = 0o700): void {
+  const path = resolve(folder);
+  const first = mkdirSync(path, { recursive: true, mode }) ?? path;
+  for (let made = path; made.length >= first.length; made = dirname(made)) {
+    try {
+      syncFolderNow(dirname(made));
+    } catch (error) {
+      // Not ours to read, so it was not we who made a name in it.
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    }
+    if (made === dirname(made)) return;
   }
 }
 

@@ -166,18 +166,19 @@ export async function prepareDatasetFolder(
 export async function publishDatasetFolder(prepared: PreparedDataset): Promise<WrittenDataset> {
   const { temporary, ...written } = prepared;
   const existing = await readIfThere(join(written.directory, DATASET_FILES.manifest));
-  if (existing === null) {
-    await rename(temporary, written.directory);
-  } else if (equalBytes(existing, written.manifestBytes)) {
-    // A run before this one came as far as the rename. The manifest holds the hash of every file.
-    await rm(temporary, { recursive: true, force: true });
-  } else {
+  if (existing !== null && !equalBytes(existing, written.manifestBytes)) {
     throw new WaystoneError(
       'DATASET_EXISTS',
       `${written.directory} holds another dataset of the same root; move it away and seal again`,
     );
   }
-  // Also after a found folder: the run that renamed it may have died before this line.
+  if (existing !== null) {
+    // A run before this one came as far as the rename, and may have failed to make the name durable. A second sync alone
+    // would say that it is, so the name is given anew. The manifest holds the hash of every file.
+    await rm(temporary, { recursive: true });
+    await rename(written.directory, temporary);
+  }
+  await rename(temporary, written.directory);
   await syncFolder(join(written.directory, '..'));
   return written;
 }

@@ -23,8 +23,8 @@ export interface DiskKeeperDeps {
   readonly logger: Logger;
   readonly dataFolder: string;
   readonly use: () => Promise<DiskUse>;
-  /** Tells the ledger to answer new data with this code, or to take it again. */
-  readonly refuseNew: (code: DiskRefusal['code'] | null) => Promise<void>;
+  /** Tells the ledger to take so many bytes of new data, and to answer what comes beyond them with this code. */
+  readonly takeNew: (bytes: number, code: DiskRefusal['code']) => Promise<void>;
   /** Whether forged datasets have no date, or one that is still to come. */
   readonly hasUndated: (nowUs: number) => Promise<boolean>;
   /** Dates those; they are kept as if they had been forged now. */
@@ -119,7 +119,9 @@ export class DiskKeeper {
     const { dataFolder, logger } = this.#deps;
     const [disk, use] = await Promise.all([statfs(dataFolder), this.#deps.use()]);
     const freeBytes = disk.bavail * disk.bsize;
-    const { roomBytes, refusal } = judgeDisk(freeBytes, use, this.#limits, time);
+    const verdict = judgeDisk(freeBytes, use, this.#limits, time);
+    const { roomBytes, roomHours, takeBytes, refusal } = verdict;
+    await this.#deps.takeNew(takeBytes, refusal?.code ?? 'DISK_FULL');
     this.#rate.update(use.everBytes, performance.now());
     const { bytesPerSecond } = this.#rate;
     this.#status = {
@@ -130,12 +132,11 @@ export class DiskKeeper {
       forgedBytes: use.forgedBytes,
       ledgerBytes: use.ledgerBytes,
       bytesPerSecond: Math.round(bytesPerSecond),
-      hoursLeft: bytesPerSecond < 1 ? null : roomBytes / bytesPerSecond / 3600,
+      hoursLeft: bytesPerSecond < 1 ? null : Math.min(roomHours, roomBytes / bytesPerSecond / 3600),
       refusal: refusal?.why ?? '',
       retentionWaits: this.#limits.forgedDaysKept > 0 ? time.doubt : '',
     };
     if (refusal?.code !== this.#refusal?.code) {
-      await this.#deps.refuseNew(refusal?.code ?? null);
       if (refusal === null) logger.info({}, 'there is room again: new data is taken');
       else logger.error({ code: refusal.code }, `new data is told to wait: ${refusal.why}`);
     }

@@ -33,13 +33,28 @@ const judge = (
 
 describe('judgeDisk', () => {
   it('keeps the reserve free, and as much again as waits to be sealed', () => {
-    expect(judge(500)).toEqual({ roomBytes: 380 * MIB, refusal: null });
+    expect(judge(500)).toMatchObject({ roomBytes: 380 * MIB, refusal: null });
     expect(judge(121).refusal).toBeNull();
     expect(judge(120)).toMatchObject({ roomBytes: 0, refusal: { code: 'DISK_FULL' } });
   });
 
+  it('lets no more be stored before the next look than can be sealed, and refuses when that is not an envelope', () => {
+    expect(judge(500).takeBytes).toBe(190 * MIB);
+    expect(judge(5000, { unforgedBytesMax: 60 * MIB }).takeBytes).toBe(10 * MIB);
+    expect(judge(120.5)).toMatchObject({ takeBytes: 0.25 * MIB, refusal: null });
+    expect(judge(120.25)).toMatchObject({ takeBytes: 0, refusal: { code: 'DISK_FULL' } });
+    expect(judge(5000, { unforgedBytesMax: 50.125 * MIB }).refusal?.code).toBe('DISK_FULL');
+    expect(judge(5000, { unsealedBytesMax: MIB }).takeBytes).toBe(0);
+  });
+
+  it('counts the hours until data is too old', () => {
+    expect(judge(500).roomHours).toBe(Number.POSITIVE_INFINITY);
+    expect(judge(500, { unforgedHoursMax: 8 }).roomHours).toBe(3);
+    expect(judge(500, { unforgedHoursMax: 4 }).roomHours).toBe(0);
+  });
+
   it('bounds data without a DAT in bytes and in hours', () => {
-    expect(judge(5000, { unforgedBytesMax: 60 * MIB })).toEqual({
+    expect(judge(5000, { unforgedBytesMax: 60 * MIB })).toMatchObject({
       roomBytes: 10 * MIB,
       refusal: null,
     });

@@ -1,4 +1,4 @@
-import type { Code } from '@waystone/proto';
+import { type Code, ENVELOPE_BYTES_MAX } from '@waystone/proto';
 import type { SteadyTime } from '../core/clock-watch.js';
 
 /** What an operator sets; bytes and hours of 0 are no limit. */
@@ -37,13 +37,28 @@ export interface DiskRefusal {
   readonly why: string;
 }
 
+/** Whether new data is taken, and how much more will be. */
+export interface DiskVerdict {
+  /** Data that fits while nothing is forged, once it is sealed. */
+  readonly roomBytes: number;
+  /** Hours until data that is not forged reaches its age limit; infinite without one. */
+  readonly roomHours: number;
+  /** Data that may be stored before the next look. */
+  readonly takeBytes: number;
+  readonly refusal: DiskRefusal | null;
+}
+
 const HOUR_US = 3_600_000_000;
+
+/** With less to take than one envelope of the largest kind, some devices would be told to wait and others not. */
+const TAKE_BYTES_MIN = ENVELOPE_BYTES_MAX;
 
 /**
  * How much new data fits, and whether any is taken. Hours count only while ages can be told from the clock: one that
  * is set to another year must not stop the data.
  *
- * Sealing writes a batch once more before its file goes, so as much as waits to be sealed must stay free as well.
+ * Sealing writes a batch once more before its file goes, so as much as waits to be sealed must stay free as well, and
+ * new data takes its space twice for a while.
  *
  * @param freeBytes free space of the file system for this process.
  */
@@ -52,27 +67,36 @@ export function judgeDisk(
   use: DiskUse,
   limits: DiskLimits,
   time: SteadyTime,
-): { readonly roomBytes: number; readonly refusal: DiskRefusal | null } {
+): DiskVerdict {
   const { reservedBytes, unsealedBytesMax, unforgedBytesMax, unforgedHoursMax } = limits;
   const unforged = use.unsealedBytes + use.unforgedBytes;
   const free = freeBytes - reservedBytes - use.unsealedBytes;
   const quota = unforgedBytesMax === 0 ? Number.POSITIVE_INFINITY : unforgedBytesMax - unforged;
-  const roomBytes = Math.max(0, Math.min(free, quota));
-  const full = (code: DiskRefusal['code'], why: string) => ({ roomBytes, refusal: { code, why } });
-  if (free <= 0) {
+  const hours = use.oldestUnforgedUs === null ? 0 : (time.nowUs - use.oldestUnforgedUs) / HOUR_US;
+  const hoursCount = time.doubt === '' && unforgedHoursMax > 0;
+  const hoursMax = hoursCount ? unforgedHoursMax : Number.POSITIVE_INFINITY;
+  const room = {
+    roomBytes: Math.max(0, Math.min(free, quota)),
+    roomHours: Math.max(0, hoursMax - hours),
+  };
+  const full = (code: DiskRefusal['code'], why: string): DiskVerdict => ({
+    ...room,
+    takeBytes: 0,
+    refusal: { code, why },
+  });
+  if (free / 2 < TAKE_BYTES_MIN) {
     return full(
       'DISK_FULL',
       `${mib(freeBytes)} are free, ${mib(reservedBytes)} of them kept (disk.reservedBytes) and ${mib(use.unsealedBytes)} needed for sealing; free some space`,
     );
   }
-  if (quota <= 0) {
+  if (quota < TAKE_BYTES_MIN) {
     return full(
       'DISK_FULL',
       `${mib(unforged)} are not forged yet and disk.unforgedBytesMax is ${mib(unforgedBytesMax)}; see why forging waits, or raise it`,
     );
   }
-  const hours = use.oldestUnforgedUs === null ? 0 : (time.nowUs - use.oldestUnforgedUs) / HOUR_US;
-  if (time.doubt === '' && unforgedHoursMax > 0 && hours > unforgedHoursMax) {
+  if (hours > hoursMax) {
     return full(
       'DISK_FULL',
       `data of ${Math.floor(hours)} hours ago is not forged yet and disk.unforgedHoursMax is ${unforgedHoursMax}; see why forging waits, or raise it`,
@@ -84,7 +108,7 @@ export function judgeDisk(
       `${mib(use.unsealedBytes)} wait to be sealed and disk.unsealedBytesMax is ${mib(unsealedBytesMax)}; sealing is behind`,
     );
   }
-  return { roomBytes, refusal: null };
+  return { ...room, takeBytes: Math.min(free / 2, quota), refusal: null };
 }
 
 function mib(bytes: number): string {

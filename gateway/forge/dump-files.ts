@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../core/durable.js';
 
 /** Dumps kept: the newest, and one before it in case the newest cannot be read. */
 export const DUMPS_KEPT = 2;
@@ -18,7 +18,7 @@ export class DumpFiles {
 
   constructor(folder: string) {
     this.#folder = folder;
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
   }
 
   /** Paths, newest first. */

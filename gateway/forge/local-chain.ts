@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../core/durable.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import { type Anvil, type AnvilEnd, anvilBinary, endOrphan, startAnvil } from './anvil-process.js';
@@ -85,7 +85,7 @@ export class LocalChain {
   constructor(options: LocalChainOptions, deps: LocalChainDeps) {
     this.#options = options;
     this.#deps = deps;
-    mkdirSync(options.folder, { recursive: true });
+    makeFolder(options.folder);
     this.keys = loadLocalKeys(LocalChain.keyFile(options.folder));
     this.#dumps = new DumpFiles(options.folder);
   }

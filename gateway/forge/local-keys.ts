@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { HDNodeWallet, Mnemonic } from 'ethers';
-import { replaceFile } from '../core/durable.js';
+import { makeFolder, replaceFile } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
 import { type ContractAddresses, contractAddresses, idaoAddress } from './addresses.js';
 
@@ -29,7 +29,7 @@ export interface LocalKeys {
  */
 export function loadLocalKeys(file: string): LocalKeys {
   if (!existsSync(file)) {
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     replaceFile(file, `${Mnemonic.fromEntropy(randomBytes(16)).phrase}\n`, 0o600);
   }
   const phrase = readFileSync(file, 'utf8').trim();

@@ -2,7 +2,6 @@ import {
   closeSync,
   fdatasyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readdirSync,
   statSync,
@@ -20,7 +19,7 @@ import {
   batchFile,
   batchFileBytes,
 } from '../core/batch-file.js';
-import { syncFolderNow } from '../core/durable.js';
+import { makeFolder, syncFolderNow } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
 import type { BatchRow } from '../core/ports.js';
 
@@ -55,8 +54,7 @@ export class BatchFiles {
   /** @param dataFolder the gateway's data folder; the folder of batch files is made when it is not there. */
   constructor(dataFolder: string) {
     this.#dataFolder = dataFolder;
-    mkdirSync(join(dataFolder, BATCH_FILES_FOLDER), { recursive: true, mode: 0o700 });
-    syncFolderNow(dataFolder);
+    makeFolder(join(dataFolder, BATCH_FILES_FOLDER));
   }
 
   /**

@@ -30,7 +30,7 @@ type Control = {
   stop(): void;
   backup(file: string): void;
   releaseFiles(): void;
-  refuseNew(code: RetryCode | null): void;
+  takeNew(bytes: number, code: RetryCode): void;
 };
 
 /** What the thread says by itself; answers to calls apart. */
@@ -101,9 +101,12 @@ export class Ledger {
     }
   }
 
-  /** From now on new data is told to come again later, with this code; null takes it again. */
-  refuseNew(code: RetryCode | null): Promise<void> {
-    return this.#control.refuseNew(code);
+  /**
+   * From now on so many bytes of new data are taken, and what comes beyond them is told to come again later, with this
+   * code. Before the first call all is taken.
+   */
+  takeNew(bytes: number, code: RetryCode): Promise<void> {
+    return this.#control.takeNew(bytes, code);
   }
 
   /** Commits what waits, closes the database and frees the data folder. */

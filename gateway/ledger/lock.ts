@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { makeFolder } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
 
 /**
@@ -10,7 +10,7 @@ import { WaystoneError } from '../core/errors.js';
  * @throws WaystoneError DATA_FOLDER_LOCKED when another process holds it.
  */
 export function lockDataFolder(dataFolder: string): { release(): void } {
-  mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
+  makeFolder(dataFolder);
   const db = new Database(join(dataFolder, 'lock'), { timeout: 0 });
   try {
     db.pragma('journal_mode = DELETE');

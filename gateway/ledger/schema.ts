@@ -4,7 +4,7 @@ import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { GROWTH_DDL } from './growth-migration.js';
 import { RELAYS_DDL } from './relays.js';
-import { PAGE_BYTES, WAL_CHECKPOINT_PAGES } from './wal-keeper.js';
+import { PAGE_BYTES, WAL_BYTES_MAX, WAL_CHECKPOINT_PAGES } from './wal-keeper.js';
 
 /**
  * The ledger's tables. Ids are small integers; hashes, keys and envelopes are blobs; times are µs UTC.
@@ -156,6 +156,8 @@ export function prepareLedger(db: Database.Database, dataFolder: string): void {
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   db.pragma(`wal_autocheckpoint = ${WAL_CHECKPOINT_PAGES}`);
+  // A WAL that had to grow, under a reader for instance, gives its space back.
+  db.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
   db.pragma('foreign_keys = ON');
   const version = db.pragma('user_version', { simple: true }) as number;
   if (version > MIGRATIONS.length) {

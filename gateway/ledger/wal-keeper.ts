@@ -37,7 +37,13 @@ export class WalKeeper {
     this.#file = `${db.name}-wal`;
   }
 
-  /** Call after a transaction. @returns whether it waited for readers. */
+  /**
+   * To be called between transactions. SQLite says nothing when a WAL checkpoint that it makes by itself fails; this
+   * one says it.
+   *
+   * @returns whether it waited for readers.
+   * @throws SqliteError when the database cannot be written.
+   */
   check(): boolean {
     const bytes = statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0;
     if (bytes < this.#nextBytes) return false;

@@ -7,6 +7,7 @@ import {
 } from 'node:worker_threads';
 import { type ReceiptBody, sha256, statementBytesOf, statementHash } from '@waystone/proto';
 import Database from 'better-sqlite3';
+import { messageOf, WaystoneError } from '../core/errors.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import { type PackedBatch, packDecisions, unpackBatch } from '../core/packed.js';
 import type { Decision, VerifiedBatch } from '../core/ports.js';
@@ -22,6 +23,7 @@ import type { LedgerWorkerData, RetryCode } from './ledger.js';
 import { lockDataFolder } from './lock.js';
 import { ledgerOperations } from './operations.js';
 import { Pruner } from './pruning.js';
+import { Room } from './room.js';
 import { prepareLedger } from './schema.js';
 import { WalKeeper } from './wal-keeper.js';
 
@@ -46,6 +48,9 @@ function main(): void {
   const lock = lockDataFolder(data.dataFolder);
   const db = new Database(join(data.dataFolder, 'ledger.sqlite'));
   prepareLedger(db, data.dataFolder);
+  // What a run before this one failed to sync may still be read here though no disk has it, and a second sync would not
+  // write it. A WAL checkpoint writes whatever was read anew, so nothing is built on it before it is durable.
+  db.pragma('wal_checkpoint(TRUNCATE)');
   const identity = loadIdentity(db, { gateway: key, logHeadFile: data.logHeadFile });
   const devices = new DeviceTable(db, data.sessions);
   const files = new BatchFiles(data.dataFolder);
@@ -72,8 +77,7 @@ function main(): void {
 
   let verified: VerifiedBatch[] = [];
   let calls: Call[] = [];
-  /** Set while there is no room for new data. */
-  let refusal: RetryCode | null = null;
+  const room = new Room();
   let isScheduled = false;
   let countersWrittenAtMs = performance.now();
   let pruneAfterMs = 0;
@@ -92,12 +96,8 @@ function main(): void {
         verified.push(unpackBatch(next.message as PackedBatch));
       }
     }
-    if (refusal !== null && verified.length > 0) {
-      const code = refusal;
-      answer(verified.flatMap((batch) => refuseForNow(batch, code)));
-      verified = [];
-    }
-    const group = verified;
+    const { fitting: group, tooMuch } = room.take(verified);
+    if (tooMuch.length > 0) answer(tooMuch.flatMap((batch) => refuseForNow(batch, room.code)));
     const asked = calls;
     verified = [];
     calls = [];
@@ -126,10 +126,9 @@ function main(): void {
       const decisions = committer.receipts(judged);
       if (decisions.length > 0) answer(decisions);
       for (const answer of answers) port.postMessage(answer);
-      wal.check();
     } catch (error) {
       // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
-      if (!isDiskFull(error)) throw error;
+      if (!isDiskFull(error)) throw explained(error);
       files.undo();
       // What there is room for is the devices' now.
       pruneAfterMs = performance.now() + PRUNE_AFTER_FULL_MS;
@@ -142,6 +141,16 @@ function main(): void {
         const message = 'the disk is full; free space and try again';
         port.postMessage({ answer: call.call, error: { code: 'DISK_FULL', message } });
       }
+    }
+    keepWalBounded();
+  };
+
+  /** Between transactions. A full disk keeps the WAL as it is: nothing of it is lost. */
+  const keepWalBounded = (): void => {
+    try {
+      wal.check();
+    } catch (error) {
+      if (!isDiskFull(error)) throw explained(error);
     }
   };
 
@@ -203,8 +212,8 @@ function main(): void {
       );
       return;
     }
-    if (message.name === 'refuseNew') {
-      [refusal] = message.args as [RetryCode | null];
+    if (message.name === 'takeNew') {
+      room.set(...(message.args as [number, RetryCode]));
       port.postMessage({ answer: message.call, value: null });
       return;
     }
@@ -234,6 +243,18 @@ function main(): void {
 /** SQLite and the file system each say it in their own way. */
 function isDiskFull(error: unknown): boolean {
   return ['SQLITE_FULL', 'ENOSPC', 'EDQUOT'].includes((error as { code?: string }).code ?? '');
+}
+
+/** An error of the disk, with what it means; others as they are. */
+function explained(error: unknown): unknown {
+  const { code = '' } = error as { code?: string };
+  if (!/^(SQLITE_(IOERR|READONLY|CORRUPT|CANTOPEN)|EIO$|EROFS$|ENODEV$|ENXIO$)/.test(code))
+    return error;
+  return new WaystoneError(
+    'DISK_FAILED',
+    `the disk failed under the ledger: ${messageOf(error)} (${code}). Nothing that was not on disk was acknowledged, and nothing is until the gateway has started again; look at the disk first`,
+    { cause: error },
+  );
 }
 
 try {

@@ -24,6 +24,8 @@ interface Waiting {
 
 interface Verifier {
   readonly worker: Worker;
+  /** Resolves when its code is loaded, or it is gone. */
+  readonly loaded: Promise<void>;
   readonly waiting: Waiting[];
   /** Envelopes of each batch that is out, counted down as they are decided. */
   batchesOut: number;
@@ -61,7 +63,11 @@ export class VerifierPool {
         transferList: [port1],
       });
       worker.on('error', (error) => onFatal(error as Error));
-      this.#verifiers.push({ worker, waiting: [], batchesOut: 0 });
+      const loaded = new Promise<void>((resolve) => {
+        worker.once('message', () => resolve());
+        worker.once('exit', () => resolve());
+      });
+      this.#verifiers.push({ worker, loaded, waiting: [], batchesOut: 0 });
       this.ledgerPorts.push(port2);
     }
   }
@@ -95,7 +101,13 @@ export class VerifierPool {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#verifiers.map(({ worker }) => worker.terminate()));
+    await Promise.all(
+      this.#verifiers.map(async ({ worker, loaded }) => {
+        // A thread that is ended while it loads native code takes the process with it, and with that the reason.
+        await loaded;
+        await worker.terminate();
+      }),
+    );
   }
 
   #send(verifier: Verifier): void {

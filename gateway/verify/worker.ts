@@ -38,3 +38,5 @@ function judge(batch: EnvelopeBatch): VerifiedBatch {
   });
   return { buffer: batch.buffer, items };
 }
+
+(parentPort as MessagePort).postMessage({ loaded: true });
