@@ -15,7 +15,9 @@ describe('systemd unit', () => {
       readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
     ) as { bin: { waystone: string } };
     const file = bin.waystone.replace('./', 'gateway/');
-    expect(values('ExecStart')).toEqual([`/usr/bin/node ${file} start --init`]);
+    expect(values('ExecStart')).toEqual([
+      `/usr/bin/node --single-threaded-gc ${file} start --init`,
+    ]);
   });
 
   it('has its home where systemd makes a folder for it alone', () => {
