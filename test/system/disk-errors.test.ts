@@ -4,12 +4,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import type { BatchStatus, GatewayStatus } from '../../gateway/core/view.js';
 import { freePorts } from '../faults/free-ports.js';
+import { expectKept } from '../faults/kept.js';
 import { randomFrom } from '../faults/random.js';
 import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
 import { waitFor } from '../harness/wait.js';
 import { type DiskFault, FaultyDisk } from './faulty-disk/faulty-disk.js';
 import { KEEPS_NOTHING, type PowerCut } from './faulty-disk/power-cut.js';
-import { expectKept, FleetOnDisk } from './fleet-on-disk.js';
+import { FleetOnDisk } from './fleet-on-disk.js';
 
 /**
  * Errors of the disk, one file after another. Power cuts follow that drop everything whose sync failed, so whatever was
@@ -52,12 +53,13 @@ const SEALING_FAULTS: readonly Fault[] = [
   { action: 'dead', call: 'sync', pattern: '*/datasets/.tmp-*/entries' },
   { action: 'dead', call: 'sync', pattern: '*/datasets/.tmp-*/manifest.json' },
   { action: 'dead', call: 'sync', pattern: '*/datasets/.tmp-?' },
-  { action: 'eio', call: 'sync', pattern: '*/datasets' },
-  { action: 'dead', call: 'sync', pattern: '*/datasets' },
   { action: 'dead', call: 'sync', pattern: '*.checkpoint.tmp' },
   { action: 'dead', call: 'write', pattern: '*/log-head.json.tmp' },
   { action: 'dead', call: 'sync', pattern: '*/log-head.json.tmp' },
   { action: 'eio', call: 'sync', pattern: '*/keys' },
+  { action: 'dead', call: 'sync', pattern: '*/datasets' },
+  // Last, since a later change in the folder would make its name durable after all.
+  { action: 'eio', call: 'sync', pattern: '*/datasets' },
 ];
 
 let gateway: GatewayProcess | undefined;

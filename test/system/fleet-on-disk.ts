@@ -1,12 +1,9 @@
 import { DeviceKey } from '@waystone/device-sdk';
 import { LOCAL_REALM, realmOf } from '@waystone/proto';
-import { expect } from 'vitest';
-import { verifyPath } from '../../gateway/audit/verify.js';
 import type { GatewayStatus } from '../../gateway/core/view.js';
 import { RawPublisher, SdkPublisher } from '../faults/fleet.js';
 import { PublishingRecord } from '../faults/publishing-record.js';
 import { type Random, randomFrom } from '../faults/random.js';
-import { framesOf, listDatasets, readEntries } from '../faults/stored-datasets.js';
 import { TestDevice } from '../harness/device.js';
 import type { TestGateway } from '../harness/gateway.js';
 import { waitFor } from '../harness/wait.js';
@@ -65,36 +62,5 @@ export class FleetOnDisk {
 
   async close(): Promise<void> {
     for (const device of this.#devices) await device.close();
-  }
-}
-
-/**
- * Once everything is sealed: reads every dataset from the disk, prints and checks that what was acknowledged is there,
- * once, as it was published, and that each dataset verifies.
- */
-export async function expectKept(gateway: TestGateway, record: PublishingRecord): Promise<void> {
-  const entries = await readEntries(gateway.home);
-  const stored = new Map(entries.map((entry) => [entry.statement, entry]));
-  const frames = entries.flatMap(framesOf);
-  const acknowledged = [...record.receipted.keys(), ...record.acknowledged];
-  const lost = acknowledged.filter((statement) => !stored.has(statement));
-  const listed = await listDatasets(gateway);
-  console.log(
-    `published: ${record.published.size} envelopes, acknowledged: ${acknowledged.length}, datasets: ${listed.length}\n` +
-      `acked but lost: ${lost.length}, stored twice: ${frames.length - new Set(frames).size}`,
-  );
-  expect(lost).toEqual([]);
-  expect(frames.length - new Set(frames).size).toBe(0);
-  expect(stored.size).toBe(entries.length);
-  expect(record.refused).toEqual([]);
-  expect(record.changed).toEqual([]);
-  for (const { root: _root, entryLeaf, ...entry } of entries) {
-    expect(record.published.get(entry.statement)).toEqual(entry);
-    const receipt = record.receipted.get(entry.statement);
-    if (receipt !== undefined) expect(receipt.entryLeaf).toBe(entryLeaf);
-  }
-  expect(listed.map(({ logIndex }) => logIndex)).toEqual(listed.map((_, index) => index));
-  for (const { folder } of listed) {
-    expect((await verifyPath(folder, { gatewayDid: gateway.did })).result).toBe('verified');
   }
 }

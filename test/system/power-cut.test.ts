@@ -6,11 +6,12 @@ import { afterEach, expect, it } from 'vitest';
 import { endOrphan } from '../../gateway/forge/anvil-process.js';
 import { sealAndForge } from '../faults/at-rest.js';
 import { freePorts } from '../faults/free-ports.js';
+import { expectKept } from '../faults/kept.js';
 import { type Random, randomFrom } from '../faults/random.js';
 import { proveDatasets } from '../faults/stored-datasets.js';
 import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
 import { FaultyDisk } from './faulty-disk/faulty-disk.js';
-import { expectKept, FleetOnDisk } from './fleet-on-disk.js';
+import { FleetOnDisk } from './fleet-on-disk.js';
 
 const ROUNDS = Number(process.env.WAYSTONE_POWER_CUT_ROUNDS ?? 16);
 const SEED = Number(process.env.WAYSTONE_POWER_CUT_SEED ?? randomInt(2 ** 32));
