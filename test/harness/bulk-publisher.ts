@@ -14,20 +14,24 @@ export const BULK_BYTES = FRAMES * FRAME_BYTES;
 /** A device whose envelopes have 100 kB, to fill disks and quotas; it keeps the books of its PUBACKs. */
 export class BulkPublisher {
   readonly device: TestDevice;
-  readonly record = new PublishingRecord();
+  readonly record: PublishingRecord;
   readonly #realm: Uint8Array;
   readonly #payloads: Uint8Array[] = [];
   #client: RawClient | undefined;
   #messageId = 0;
 
-  private constructor(device: TestDevice, realm: Uint8Array) {
+  private constructor(device: TestDevice, realm: Uint8Array, record: PublishingRecord) {
     this.device = device;
+    this.record = record;
     this.#realm = realm;
   }
 
   /** Enrolled and connected. */
-  static async of(gateway: TestGateway, realm: Uint8Array = LOCAL_REALM): Promise<BulkPublisher> {
-    const publisher = new BulkPublisher(new TestDevice(gateway.did, 'Ed25519'), realm);
+  static async of(
+    gateway: TestGateway,
+    { realm = LOCAL_REALM, record = new PublishingRecord() } = {},
+  ): Promise<BulkPublisher> {
+    const publisher = new BulkPublisher(new TestDevice(gateway.did, 'Ed25519'), realm, record);
     await gateway.enrol(publisher.device.did);
     await publisher.connect(gateway);
     return publisher;
@@ -98,6 +102,39 @@ export class BulkPublisher {
     });
     if (answer === 'taken') this.record.acknowledged.add(toHex(nameOf(payload)));
     return answer;
+  }
+
+  async makeMany(count: number): Promise<number[]> {
+    const numbers: number[] = [];
+    while (numbers.length < count) numbers.push(await this.make());
+    return numbers;
+  }
+
+  /** Writes envelopes to the connection without waiting, and then waits for all PUBACKs. */
+  async sendMany(numbers: readonly number[]): Promise<void> {
+    const client = this.#client as RawClient;
+    const topic = topicOf(this.device.topicId, 'up');
+    const packet = { cmd: 'publish', topic, qos: 1, retain: false, dup: false } as const;
+    const waiting = new Map<number, string>();
+    for (const [index, number] of numbers.entries()) {
+      const payload = this.#payloads[number] as Uint8Array;
+      waiting.set(index + 1, toHex(nameOf(payload)));
+      client.send({ ...packet, messageId: index + 1, payload: Buffer.from(payload) });
+    }
+    await waitFor(
+      'all PUBACKs',
+      () => {
+        for (const packet of client.packets.splice(0)) {
+          const statement = packet.cmd === 'puback' && waiting.get(packet.messageId ?? 0);
+          if (typeof statement !== 'string') continue;
+          waiting.delete(packet.messageId ?? 0);
+          this.record.acknowledged.add(statement);
+        }
+        if (client.isClosed) throw new Error('the gateway closed the connection');
+        return waiting.size === 0;
+      },
+      120_000,
+    );
   }
 
   /** Sends new envelopes until one is told to come again. @returns its number and the code. */

@@ -110,7 +110,7 @@ it('seals and forges what is stored although new data is told to wait, and takes
   const mount = await mountOne('tmpfs', 64);
   const running = await startOn(mount, [`disk.reservedBytes=${8 * MIB}`], 'local');
   const { chain } = await running.ask<GatewayStatus>('GET', '/v1/status');
-  const publisher = await BulkPublisher.of(running, realmOf(chain.chainId, chain.idao));
+  const publisher = await BulkPublisher.of(running, { realm: realmOf(chain.chainId, chain.idao) });
   expect((await publisher.sendUntilRefused()).code).toBe('DISK_FULL');
   const disk = statfsSync(mount);
   const stored = publisher.acknowledged * BULK_BYTES;

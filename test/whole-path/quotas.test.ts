@@ -42,7 +42,7 @@ beforeAll(async () => {
     ],
   });
   const { chain } = await gateway.ask<GatewayStatus>('GET', '/v1/status');
-  publisher = await BulkPublisher.of(gateway, realmOf(chain.chainId, chain.idao));
+  publisher = await BulkPublisher.of(gateway, { realm: realmOf(chain.chainId, chain.idao) });
 });
 afterAll(async () => {
   await gateway.stop();
