@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { verifyPath } from '../../gateway/audit/verify.js';
 import type { TestGateway } from '../harness/gateway.js';
 import type { PublishingRecord } from './publishing-record.js';
-import { framesOf, listDatasets, readEntries } from './stored-datasets.js';
+import { framesOf, listDatasets, namesOfDatasets, readEntries } from './stored-datasets.js';
 
 /**
  * Once everything is sealed: reads every dataset from the disk, prints and checks that what was acknowledged is there,
@@ -35,6 +35,7 @@ export async function expectKept(
     const receipt = record.receipted.get(entry.statement);
     if (receipt !== undefined) expect(receipt.entryLeaf).toBe(entryLeaf);
   }
+  expect(await namesOfDatasets(home)).toEqual(listed.map(({ root }) => root).sort());
   expect(listed.map(({ logIndex }) => logIndex)).toEqual(listed.map((_, index) => index));
   for (const { folder } of listed) {
     expect((await verifyPath(folder, { gatewayDid: gateway.did })).result).toBe('verified');

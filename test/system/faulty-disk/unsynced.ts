@@ -30,6 +30,27 @@ export class Changes<Before> {
   }
 }
 
+/** Changes of the names in a folder: after a failed sync, one name that is changed says nothing about another. */
+class NameChanges extends Changes<DiskRecord> {
+  override synced(end: number): void {
+    const covered = this.list.filter(({ at }) => at < end);
+    const written = new Set(
+      covered.flatMap(({ before, isLost }) => (isLost ? [] : namesOf(before))),
+    );
+    const isDurable = ({ at, before, isLost }: Change<DiskRecord>): boolean =>
+      at < end && (!isLost || written.has(namesOf(before).at(-1) ?? ''));
+    const left = this.list.filter((change) => !isDurable(change));
+    this.list.splice(0, this.list.length, ...left);
+  }
+}
+
+/** Names in its folder that a change is about; of a rename the new one last. */
+function namesOf({ kind, name, inode, b }: DiskRecord): string[] {
+  const [from = '', to = ''] = name.split('/');
+  if (kind !== 'R') return [name];
+  return b === inode ? [from, to] : [to];
+}
+
 export const PAGE_BYTES = 4096;
 
 /** What may not be on disk of one file. */
@@ -66,7 +87,7 @@ export interface Unsynced {
 
 export function unsyncedOf(records: readonly DiskRecord[]): Unsynced {
   const files = new Map<number, UnsyncedFile>();
-  const folders = new Map<number, Changes<DiskRecord>>();
+  const folders = new Map<number, NameChanges>();
   for (const record of records) {
     const { kind, inode, at, a } = record;
     if (kind === 'W') {
@@ -74,10 +95,10 @@ export function unsyncedOf(records: readonly DiskRecord[]): Unsynced {
       files.set(inode, file);
       file.write(record);
     } else if (kind === 'S' || kind === 'F') {
-      const things = [...(files.get(inode)?.all() ?? []), folders.get(inode) ?? new Changes()];
+      const things = [...(files.get(inode)?.all() ?? []), folders.get(inode) ?? new NameChanges()];
       for (const changes of things) kind === 'S' ? changes.synced(a) : changes.failed(a);
     } else {
-      const names = folders.get(inode) ?? new Changes<DiskRecord>();
+      const names = folders.get(inode) ?? new NameChanges();
       folders.set(inode, names);
       names.add(at, record);
     }
