@@ -100,7 +100,8 @@ export class TestLedger {
     options: { sessions?: Partial<SessionLimits>; settledBy?: SettledBy } = {},
   ) {
     this.db = new Database(file);
-    const dataFolder = dirname(file);
+    // A database in memory still has batch files.
+    const dataFolder = dirname(file === ':memory:' ? logHeadFile : file);
     this.#dataFolder = dataFolder;
     prepareLedger(this.db, dataFolder);
     this.files = new BatchFiles(dataFolder);

@@ -23,7 +23,7 @@ let gateway: GatewayProcess | undefined;
 afterEach(async () => {
   await gateway?.kill();
   gateway = undefined;
-  for (const mount of mounts.reverse()) execFileSync('umount', ['-l', mount]);
+  for (const mount of [...mounts].reverse()) execFileSync('umount', ['-l', mount]);
   if (mounts[0] !== undefined) rmSync(mounts[0], { recursive: true, force: true });
   if (home !== undefined) await removeHome(home);
   mounts = [];

@@ -13,7 +13,7 @@ import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
 import { FaultyDisk } from './faulty-disk/faulty-disk.js';
 import { FleetOnDisk } from './fleet-on-disk.js';
 
-const ROUNDS = Number(process.env.WAYSTONE_POWER_CUT_ROUNDS ?? 16);
+const ROUNDS = Number(process.env.WAYSTONE_POWER_CUT_ROUNDS ?? 8);
 const SEED = Number(process.env.WAYSTONE_POWER_CUT_SEED ?? randomInt(2 ** 32));
 
 /** Latest instant of a cut, ms after the gateway is up, or after it was started. */
