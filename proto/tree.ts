@@ -26,54 +26,73 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
  * up unchanged, which gives the same root as RFC 9162's recursive definition.
  */
 export class MerkleTree {
-  readonly #levels: Uint8Array[][];
+  /** Each level's hashes, one after the other: an object for each would cost more than the hashing. */
+  readonly #levels: Uint8Array[];
+  /** Number of leaves. */
+  readonly size: number;
+  /** 32 bytes. */
+  readonly root: Uint8Array;
 
   /** @throws RangeError for an empty list: Waystone has no empty trees. */
   constructor(leaves: readonly Uint8Array[]) {
     requireLeaves(leaves);
-    this.#levels = [[...leaves]];
-    for (let level = this.#levels[0] as Uint8Array[]; level.length > 1; ) {
-      const above: Uint8Array[] = [];
-      for (let at = 0; at + 1 < level.length; at += 2) {
-        above.push(nodeHash(level[at] as Uint8Array, level[at + 1] as Uint8Array));
+    this.size = leaves.length;
+    let level = new Uint8Array(leaves.length * HASH_BYTES);
+    for (let at = 0; at < leaves.length; at++) {
+      level.set(leaves[at] as Uint8Array, at * HASH_BYTES);
+    }
+    this.#levels = [level];
+    for (let size = leaves.length; size > 1; size = Math.ceil(size / 2)) {
+      const above = new Uint8Array(Math.ceil(size / 2) * HASH_BYTES);
+      const pairs = Math.floor(size / 2);
+      for (let pair = 0; pair < pairs; pair++) {
+        const from = pair * 2 * HASH_BYTES;
+        for (let k = 0; k < 2 * HASH_BYTES; k++) PAIR[k + 1] = level[from + k] as number;
+        hashInto(PAIR, above, pair * HASH_BYTES);
       }
-      if (level.length % 2 === 1) above.push(level[level.length - 1] as Uint8Array);
+      if (size % 2 === 1) above.set(level.subarray((size - 1) * HASH_BYTES), pairs * HASH_BYTES);
       this.#levels.push(above);
       level = above;
     }
+    this.root = level;
   }
 
-  get size(): number {
-    return (this.#levels[0] as Uint8Array[]).length;
-  }
-
-  get root(): Uint8Array {
-    return (this.#levels[this.#levels.length - 1] as Uint8Array[])[0] as Uint8Array;
-  }
-
-  /** Hash of leaf `index`, or undefined where there is none. */
-  leaf(index: number): Uint8Array | undefined {
-    return (this.#levels[0] as Uint8Array[])[index];
+  /** Hash of leaf `index`, a view. @throws RangeError when `index` is not in the tree. */
+  leaf(index: number): Uint8Array {
+    this.#requireIndex(index);
+    return hashAt(this.#levels[0] as Uint8Array, index);
   }
 
   /**
-   * Inclusion proof of leaf `index` (RFC 9162 §2.1.3.1): sibling hashes from the leaf to the root.
+   * Inclusion proof of leaf `index` (RFC 9162 §2.1.3.1): sibling hashes from the leaf to the root, as views.
    *
    * @throws RangeError when `index` is not in the tree.
    */
   inclusionProof(index: number): Uint8Array[] {
-    if (!Number.isSafeInteger(index) || index < 0 || index >= this.size) {
-      throw new RangeError(`leaf index must be within 0..${this.size - 1}, got ${index}`);
-    }
+    this.#requireIndex(index);
     const path: Uint8Array[] = [];
     let at = index;
     for (const level of this.#levels) {
-      const sibling = level[at % 2 === 0 ? at + 1 : at - 1];
-      if (sibling !== undefined) path.push(sibling);
+      const sibling = at % 2 === 0 ? at + 1 : at - 1;
+      if (sibling >= 0 && sibling * HASH_BYTES < level.length) path.push(hashAt(level, sibling));
       at = half(at);
     }
     return path;
   }
+
+  #requireIndex(index: number): void {
+    if (!Number.isSafeInteger(index) || index < 0 || index >= this.size) {
+      throw new RangeError(`leaf index must be within 0..${this.size - 1}, got ${index}`);
+    }
+  }
+}
+
+/** A node's two hashes behind their prefix, while they are hashed. */
+const PAIR = new Uint8Array(1 + 2 * HASH_BYTES);
+PAIR.set(NODE_PREFIX);
+
+function hashAt(level: Uint8Array, index: number): Uint8Array {
+  return level.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
 }
 
 /** Root of the tree over `leaves` (leaf hashes, in order). @throws RangeError for an empty list. */

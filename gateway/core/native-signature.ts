@@ -14,7 +14,7 @@ export function verifyNative(key: PublicKey, message: Uint8Array, signature: Uin
   try {
     switch (key.type) {
       case 'secp256k1':
-        return secp256k1.ecdsaVerify(signature, sha256(message), key.bytes);
+        return secp256k1.ecdsaVerify(signature, sha256(message), uncompressed(key));
       case 'Ed25519':
         if (!isAcceptedEd25519Point(key.bytes)) return false;
         return sodium.crypto_sign_verify_detached(signature, message, key.bytes);
@@ -29,6 +29,19 @@ export function verifyNative(key: PublicKey, message: Uint8Array, signature: Uin
   } catch {
     return false; // The libraries throw for r, s or keys out of range.
   }
+}
+
+/** Of keys that are still in use. */
+const uncompressedKeys = new WeakMap<PublicKey, Uint8Array>();
+
+/** libsecp256k1 parses the key for each signature; a compressed one costs a square root, a tenth of the verification. */
+function uncompressed(key: PublicKey): Uint8Array {
+  let bytes = uncompressedKeys.get(key);
+  if (bytes === undefined) {
+    bytes = secp256k1.publicKeyConvert(key.bytes, false);
+    uncompressedKeys.set(key, bytes);
+  }
+  return bytes;
 }
 
 const KEY_OBJECTS_MAX = 20_000;

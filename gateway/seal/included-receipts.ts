@@ -46,7 +46,7 @@ export async function* includedReceipts(
         statement: statementHash(entry.subarray(0, STATEMENT_BYTES)),
         outcome: {
           kind: 'included',
-          entryLeaf: tree.leaf(index) as Uint8Array,
+          entryLeaf: tree.leaf(index),
           root: tree.root,
           index,
           count: tree.size,
