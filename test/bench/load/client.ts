@@ -115,8 +115,10 @@ export class LoadClient {
   }
 
   #fill(): void {
-    const free = Math.min(this.#window - (this.sent - this.acknowledged), this.packets - this.sent);
-    if (free > 0 && free * 4 >= this.#window) this.#send(free);
+    const left = this.packets - this.sent;
+    const free = Math.min(this.#window - (this.sent - this.acknowledged), left);
+    // Some at a time, as a device does that is not woken for each answer; but all in the end.
+    if (free > 0 && (free * 4 >= this.#window || free === left)) this.#send(free);
   }
 
   #send(count: number): void {
