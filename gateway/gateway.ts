@@ -14,6 +14,7 @@ import { loadKeys, loadToken } from './config/index.js';
 import { type Clock, SystemClock } from './core/clock.js';
 import { ClockWatch } from './core/clock-watch.js';
 import type { Config } from './core/config.js';
+import { compactDevice } from './core/device-record.js';
 import { makeFolder } from './core/durable.js';
 import { messageOf, WaystoneError } from './core/errors.js';
 import { GatewayKey } from './core/gateway-key.js';
@@ -65,8 +66,8 @@ const DOUBT_KEPT_EVERY_MS = 600_000;
 /** How often the space on disk, and the clock, are looked at. */
 const DISK_EVERY_MS = 2_000;
 
-/** Signed settings kept, so that a fleet that comes back costs no signature each; some 400 bytes a device. */
-const CONFIGS_MAX = 20_000;
+/** Signatures of settings kept, so that a fleet that comes back costs none. */
+const CONFIG_SIGNATURES_MAX = 20_000;
 
 /** Verifier threads: one core is left to the broker and the ledger, but two verifiers pay on two cores. */
 const VERIFIERS = 2;
@@ -157,7 +158,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     };
     const devices = new Map<string, DeviceRecord>();
     const byId = new Map<number, DeviceRecord>();
-    const know = (device: DeviceRecord): void => {
+    const know = (received: DeviceRecord): void => {
+      const device = compactDevice(received);
       devices.set(device.did, device);
       byId.set(device.id, device);
       verifiers.setDevice(device);
@@ -258,7 +260,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       gateway: did,
       nextKeyHash: nextKeyId,
     }).finish();
-    const configs = new Map<number, Uint8Array>();
+    const configSignatures = new Map<number, Uint8Array>();
     const logins = new LoginThread({ did, publicKey: key.publicKey }, onFatal);
     stops.push(() => logins.stop());
     const broker = await Broker.start(config.mqtt, {
@@ -285,14 +287,13 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         return null;
       },
       config: (device) => {
-        let message = configs.get(device.id);
-        if (message === undefined) {
-          const input = signedMessageInput('config', key.id, device.keyId, configBody);
-          message = encodeSignedMessage('config', configBody, key.sign(input));
-          if (configs.size >= CONFIGS_MAX) configs.clear();
-          configs.set(device.id, message);
+        let signature = configSignatures.get(device.id);
+        if (signature === undefined) {
+          signature = key.sign(signedMessageInput('config', key.id, device.keyId, configBody));
+          if (configSignatures.size >= CONFIG_SIGNATURES_MAX) configSignatures.clear();
+          configSignatures.set(device.id, signature);
         }
-        return message;
+        return encodeSignedMessage('config', configBody, signature);
       },
       refusalReceipt: (device, payload, code, kind) =>
         receipts.refusal(device, payload, code, kind),

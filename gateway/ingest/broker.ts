@@ -146,6 +146,9 @@ export class Broker {
       delete packet.will;
       // A relay's client id is ours.
       packet.clientId = connectionOf(client).clientId;
+      // The parser keeps the packet as long as the connection lasts; the login reads the guard's copy.
+      delete packet.password;
+      delete packet.username;
       done(null, true);
     };
     aedes.authenticate = (client, _username, _password, done) => {

@@ -1,6 +1,7 @@
 import { fromHex, keyFromDid, keyId, parseDid } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import type { SessionLimits } from '../core/config.js';
+import { compactDevice } from '../core/device-record.js';
 import { WaystoneError } from '../core/errors.js';
 import type { DeviceRecord } from '../core/ports.js';
 import { SessionAllowance } from './session-allowance.js';
@@ -325,11 +326,11 @@ export class DeviceTable {
 const SESSIONS_IN_MEMORY_MAX = 20_000;
 
 function toRecord(row: DeviceRow): DeviceRecord {
-  return {
+  return compactDevice({
     id: row.id,
     did: row.did,
-    keyId: new Uint8Array(row.key_id),
+    keyId: row.key_id,
     publicKey: keyFromDid(row.did),
     revokedAtUs: row.revoked_at_us,
-  };
+  });
 }

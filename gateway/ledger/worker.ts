@@ -9,6 +9,7 @@ import { type ReceiptBody, sha256, statementBytesOf, statementHash } from '@ways
 import Database from 'better-sqlite3';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import { GatewayKey } from '../core/gateway-key.js';
+import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
 import { type PackedBatch, packDecisions, unpackBatch } from '../core/packed.js';
 import type { Decision, VerifiedBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
@@ -237,6 +238,7 @@ function main(): void {
     calls.push(message);
     schedule();
   });
+  giveMemoryBackWhenIdle();
   port.postMessage({ ready: true });
 }
 

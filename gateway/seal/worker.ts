@@ -5,6 +5,7 @@ import { batchFile, readBatchFile } from '../core/batch-file.js';
 import { crashPoint } from '../core/crash-point.js';
 import { syncFolder } from '../core/durable.js';
 import { GatewayKey } from '../core/gateway-key.js';
+import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
 import type { SealedDataset, SealingBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import { serveCalls } from '../core/rpc.js';
@@ -129,4 +130,5 @@ const operations = {
 
 export type DatasetOperations = typeof operations;
 
+giveMemoryBackWhenIdle();
 serveCalls(parentPort as MessagePort, operations);

@@ -72,16 +72,14 @@ export class VerifierPool {
     }
   }
 
-  /** Tells all verifiers of a device that was enrolled or revoked. */
+  /** Tells a device's verifier that it was enrolled or revoked. */
   setDevice(device: DeviceRecord): void {
-    for (const { worker } of this.#verifiers) {
-      worker.postMessage({ device } satisfies VerifierMessage);
-    }
+    this.#verifierOf(device.id).worker.postMessage({ device } satisfies VerifierMessage);
   }
 
   /** Takes an envelope; `payload` is held until it is copied into a batch, and must not change until then. */
   submit(item: Waiting['item'], payload: Uint8Array): void {
-    const verifier = this.#verifiers[item.device % this.#verifiers.length] as Verifier;
+    const verifier = this.#verifierOf(item.device);
     verifier.waiting.push({ item, payload });
     if (verifier.waiting.length === 1) queueMicrotask(() => this.#send(verifier));
   }
@@ -108,6 +106,10 @@ export class VerifierPool {
         await worker.terminate();
       }),
     );
+  }
+
+  #verifierOf(device: number): Verifier {
+    return this.#verifiers[device % this.#verifiers.length] as Verifier;
   }
 
   #send(verifier: Verifier): void {

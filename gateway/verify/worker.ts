@@ -1,5 +1,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { ENVELOPE_HEADER_BYTES, SIGNATURE_BYTES } from '@waystone/proto';
+import { compactDevice } from '../core/device-record.js';
+import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
 import { verifyNative } from '../core/native-signature.js';
 import { type PackedBatch, packBatch, transferOf, unpackBatch } from '../core/packed.js';
 import type { DeviceRecord, EnvelopeBatch, VerifiedBatch } from '../core/ports.js';
@@ -10,8 +12,10 @@ import type { VerifierData, VerifierMessage } from './pool.js';
 const { realm, streams, ledger } = workerData as VerifierData;
 const devices = new Map<number, DeviceRecord>();
 
+giveMemoryBackWhenIdle();
+
 (parentPort as MessagePort).on('message', (message: VerifierMessage) => {
-  if ('device' in message) devices.set(message.device.id, message.device);
+  if ('device' in message) devices.set(message.device.id, compactDevice(message.device));
   else {
     const verified = packBatch(judge(unpackBatch(message.batch)));
     ledger.postMessage(verified satisfies PackedBatch, transferOf(verified));
