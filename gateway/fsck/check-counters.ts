@@ -1,8 +1,7 @@
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
+import { changeLedger } from './change-ledger.js';
 import { LEDGER_FILE } from './check-ledger-file.js';
 import { countRows, type FsckContext } from './context.js';
-import { mayCountMoreThanRows } from './pruned-sessions.js';
 import type { CheckName } from './report.js';
 import { isCount, shown } from './values.js';
 
@@ -41,9 +40,10 @@ export function checkCounters(context: FsckContext): void {
               (SELECT COALESCE(MAX(id), 0) FROM refusals) AS refusals`,
     )
     .get() as Marks;
-  const schemaVersion = db.pragma('user_version', { simple: true }) as number;
+  // Pruned statements are counted still.
   const mayBeMore =
-    mayCountMoreThanRows(schemaVersion) || report.counted('statements', 'pruned') > 0;
+    countRows(context, 'pruned_sessions') > 0 ||
+    countRows(context, 'sessions WHERE prune_after IS NOT NULL') > 0;
   const file = join(dataFolder, LEDGER_FILE);
   const marks = readMarks(context);
   const isPast = marks !== null && !mayBeMore && isBeyond(marks, last);
@@ -120,25 +120,15 @@ function isBeyond(marks: Marks, last: Marks): boolean {
   return marks.statements > last.statements || marks.refusals > last.refusals;
 }
 
-function change(file: string, run: (db: Database.Database) => number): number {
-  const db = new Database(file, { fileMustExist: true });
-  try {
-    db.pragma('synchronous = FULL');
-    return db.transaction(run)(db);
-  } finally {
-    db.close();
-  }
-}
-
 function writeMarks(file: string, marks: Marks): string {
   const sql = "INSERT OR REPLACE INTO meta (key, value) VALUES ('counted', ?)";
-  change(file, (db) => db.prepare(sql).run(JSON.stringify(marks)).changes);
+  changeLedger(file, (db) => db.prepare(sql).run(JSON.stringify(marks)).changes);
   return `the counters count up to statement ${marks.statements} and refusal ${marks.refusals}`;
 }
 
 /** Refusals beyond the rows that are kept were counted only, so their counter never falls. */
 function countAgain(file: string, wrong: string): string {
-  const devices = change(
+  const devices = changeLedger(
     file,
     (db) =>
       db

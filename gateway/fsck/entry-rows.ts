@@ -10,7 +10,7 @@ import {
 import type Database from 'better-sqlite3';
 import type { BatchRecord, FsckContext } from './context.js';
 import { isSealed } from './context.js';
-import { type KnownSession, mayLackStatement } from './pruned-sessions.js';
+import { PrunedSessions } from './pruned-sessions.js';
 import type { PlacedStatement, StatementsByPlace } from './statements-by-place.js';
 import { isSame } from './values.js';
 
@@ -31,7 +31,7 @@ export class EntryRows {
   readonly #context: FsckContext;
   readonly #rows: StatementsByPlace;
   readonly #findSession: Database.Statement;
-  readonly #findByName: Database.Statement;
+  readonly #pruned: PrunedSessions;
   readonly #sessions = new Map<number, { session: unknown; key_id: unknown } | undefined>();
 
   constructor(context: FsckContext, rows: StatementsByPlace) {
@@ -41,10 +41,7 @@ export class EntryRows {
       `SELECT session, key_id FROM sessions JOIN devices ON devices.id = sessions.device
        WHERE sessions.id = ?`,
     );
-    this.#findByName = context.db.prepare(
-      `SELECT closed_at_us FROM sessions JOIN devices ON devices.id = sessions.device
-       WHERE devices.key_id = ? AND session = ?`,
-    );
+    this.#pruned = new PrunedSessions(context.db);
   }
 
   /** Passes over rows of batches before this one: those have no batch. */
@@ -127,13 +124,8 @@ export class EntryRows {
   }
 
   #missing(batch: BatchRecord, index: number, statement: Statement): void {
-    const row = this.#findByName.get(
-      Buffer.from(statement.device),
-      Buffer.from(statement.session),
-    ) as { closed_at_us: number | null } | undefined;
-    const session: KnownSession =
-      row === undefined ? null : { isClosed: row.closed_at_us !== null };
-    if (mayLackStatement(session, isSealed(batch))) {
+    // Before its batch is a dataset, every entry has its row.
+    if (isSealed(batch) && this.#pruned.has(statement.device, toHex(statement.session))) {
       this.#context.report.count('statements', 'pruned');
       return;
     }

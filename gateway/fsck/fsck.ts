@@ -13,6 +13,7 @@ import { checkLocalChain } from './check-local-chain.js';
 import { checkLog } from './check-log.js';
 import { checkStatements } from './check-statements.js';
 import { checkStrayBatchFiles, checkStrayDatasets } from './check-stray-files.js';
+import { checkSums } from './check-sums.js';
 import type { FsckCode } from './codes.js';
 import type { FsckContext } from './context.js';
 import { keepGatewaysOut, openLedger } from './open-ledger.js';
@@ -111,6 +112,7 @@ async function runChecks(context: FsckContext): Promise<void> {
     ['forging', () => checkForging(context)],
     ['local chain', () => checkLocalChain(context)],
     ['counters', () => checkCounters(context)],
+    ['counters', () => checkSums(context)],
   ];
   for (const [check, run] of steps) {
     try {

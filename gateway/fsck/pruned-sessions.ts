@@ -1,25 +1,32 @@
+import type Database from 'better-sqlite3';
+import { sessionMark } from '../ledger/session-mark.js';
+
 /**
  * What the ledger may have forgotten. Statement rows make exactly-once hold for sessions that may still send; a
- * session that is closed, or gone from the tables, is refused whatever it sends, so its rows are not needed. The
- * rules of that stand here and nowhere else.
+ * session that is pruned is refused for ever, whatever it sends, so its rows are not needed. The rules of that stand
+ * here and nowhere else.
  */
+export class PrunedSessions {
+  readonly #find: Database.Statement;
 
-/** What the ledger knows of the session that an entry belongs to; null when there is no row. */
-export type KnownSession = { readonly isClosed: boolean } | null;
+  constructor(db: Database.Database) {
+    this.#find = db
+      .prepare(
+        `SELECT EXISTS (SELECT 1 FROM sessions
+             WHERE device = devices.id AND session = @session AND prune_after IS NOT NULL)
+           OR EXISTS (SELECT 1 FROM pruned_sessions WHERE device = devices.id AND mark = @mark)
+         FROM devices WHERE key_id = @device`,
+      )
+      .pluck();
+  }
 
-/**
- * Whether an entry may be without its statement row.
- *
- * @param isSealed whether its batch is a dataset by now: before that, every entry has its row.
- */
-export function mayLackStatement(session: KnownSession, isSealed: boolean): boolean {
-  return isSealed && (session === null || session.isClosed);
-}
-
-/**
- * Whether a device's counters may be higher than its statement rows add up to. Up to schema version 2 no row is ever
- * removed, so they are equal.
- */
-export function mayCountMoreThanRows(schemaVersion: number): boolean {
-  return schemaVersion > 2;
+  /** Whether a session may lack statement rows: it is being pruned, or only its mark is left. */
+  has(device: Uint8Array, session: string): boolean {
+    const found = this.#find.get({
+      device: Buffer.from(device),
+      session: Buffer.from(session, 'hex'),
+      mark: sessionMark(session),
+    });
+    return found === 1;
+  }
 }

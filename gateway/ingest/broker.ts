@@ -7,6 +7,7 @@ import {
   topicOf,
 } from '@waystone/proto';
 import { Aedes, type AuthenticateError, type Client } from 'aedes';
+import { writeToStream } from 'mqtt-packet';
 import type { Clock } from '../core/clock.js';
 import type { Config } from '../core/config.js';
 import { messageOf } from '../core/errors.js';
@@ -23,7 +24,8 @@ import type { CheckedHello } from './hello.js';
 import { Listener } from './listener.js';
 import { isRelayLogin, type LoginDeps, type LoginResult, login, type Principal } from './login.js';
 import { LoginDelays } from './login-delays.js';
-import type { ConnectPacket, Violation } from './packet-rules.js';
+import { suback, unsuback } from './outgoing.js';
+import type { ConnectPacket, FiltersPacket, Violation } from './packet-rules.js';
 import { isBridgeState, mayRelaySubscribe, routeOfRelay } from './relay-topics.js';
 import { overdue, silenceMaxMs } from './silence.js';
 import { NO_UP_TOPICS, ownUpTopic, relayUpTopics } from './up-topics.js';
@@ -75,6 +77,9 @@ const WILLS_WAITING_MAX = 1_000;
 /** Quiet time after which the kernel asks whether the other end is still there. */
 const TCP_KEEP_ALIVE_MS = 60_000;
 
+/** In a SUBACK: the filter is refused. */
+const SUBACK_FAILURE = 0x80;
+
 /** How long a client that was told to retry stays connected, unread. */
 const RETRY_CLOSE_MS = 2_000;
 
@@ -88,7 +93,8 @@ const FORGET_EVERY_SWEEPS = 60;
 /**
  * The embedded MQTT broker: lets devices in, takes their envelopes and answers them. No truth lives in it:
  * sessions are never kept, nothing is retained, and devices get messages only through {@link sendReceipt}.
- * PUBLISHes and their answers pass aedes by; it sees CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ and DISCONNECT.
+ * PUBLISHes, subscriptions and their answers pass aedes by: nothing is ever published to its clients, and its tables
+ * would take more memory than all the rest of a connection. It sees CONNECT, PINGREQ and DISCONNECT.
  */
 export class Broker {
   readonly #options: Config['mqtt'];
@@ -161,16 +167,8 @@ export class Broker {
       // The CONNACK is on its way by then.
       setImmediate(() => connectionOf(client).guard.hold('login', false));
     });
-    aedes.authorizeSubscribe = (client, subscription, done) => {
-      const isAllowed = this.#maySubscribe(connectionOf(client), subscription.topic);
-      done(null, isAllowed ? subscription : null);
-    };
     aedes.authorizePublish = (_client, _packet, done) =>
       done(new RefusedError('the broker is given no PUBLISH'));
-    aedes.on('subscribe', (subscriptions, client) => {
-      const connection = connectionOf(client);
-      for (const { topic } of subscriptions) this.#subscribed(connection, topic);
-    });
     aedes.on('clientDisconnect', (client) => this.#forget(connectionOf(client)));
     aedes.on('clientError', (client, error) => this.#ended(connectionOf(client), error));
     aedes.on('connectionError', (client, error) => this.#ended(connectionOf(client), error));
@@ -178,6 +176,8 @@ export class Broker {
 
   /** @throws WaystoneError PORT_TAKEN, or what keeps the TLS files from being read. */
   static async start(options: Config['mqtt'], deps: BrokerDeps): Promise<Broker> {
+    // What aedes writes are a few CONNACKs; its library would hold a buffer for each number up to 65,535.
+    writeToStream.cacheNumbers = false;
     const aedes = await Aedes.createBroker({
       connectTimeout: NEVER_MS,
       drainTimeout: 0,
@@ -355,6 +355,19 @@ export class Broker {
       if (device !== connection.device) this.#carriers.set(device.id, { connection, device });
       this.#takeEnvelope(connection, device, payload, packetId);
     },
+    subscribe: (connection: Connection, { packetId, filters }: FiltersPacket): void => {
+      const codes = filters.map(({ filter, qos }) =>
+        this.#maySubscribe(connection, filter) ? qos : SUBACK_FAILURE,
+      );
+      connection.guard.send(suback(packetId, codes));
+      for (const [k, { filter }] of filters.entries()) {
+        if (codes[k] !== SUBACK_FAILURE) this.#subscribed(connection, filter);
+      }
+    },
+    unsubscribe: (connection: Connection, { packetId, filters }: FiltersPacket): void => {
+      for (const { filter } of filters) connection.setFilter(filter, false);
+      connection.guard.send(unsuback(packetId));
+    },
     publish: (connection: Connection, packet: OtherPublish): void =>
       this.#publish(connection, packet),
     violation: (connection: Connection, { code, detail }: Violation): void =>
@@ -491,10 +504,11 @@ export class Broker {
     return false;
   }
 
-  /** Sends the settings to who has subscribed to them; those of all devices of a relay come with their hellos. */
+  /** Takes a filter that is granted, and sends the settings to who has subscribed to them; those of all devices of a relay come with their hellos. */
   #subscribed(connection: Connection, filter: string): void {
     const topic = parseTopic(filter);
-    if (topic?.channel !== 'config' || !connection.hasSubscribed(filter)) return;
+    connection.setFilter(filter, true);
+    if (topic?.channel !== 'config') return;
     const device = this.#deps.login.find(didFromTopicId(topic.topicId));
     if (device !== undefined) connection.sendFor(device, 'config', this.#deps.config(device));
   }

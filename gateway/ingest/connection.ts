@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
-import { topicIdFromDid, topicOf } from '@waystone/proto';
+import { parseTopic, topicIdFromDid, topicOf } from '@waystone/proto';
 import type { Client } from 'aedes';
 import type { DeviceRecord } from '../core/ports.js';
 import type { RelayRecord } from '../core/relay.js';
 import { EnvelopeSource } from './envelope-queue.js';
 import { GuardedSocket, type GuardHandler, type GuardLimits, type OtherPublish } from './guard.js';
 import { Outgoing, topicField } from './outgoing.js';
-import type { ConnectPacket, Violation, Will } from './packet-rules.js';
+import type { ConnectPacket, FiltersPacket, Violation, Will } from './packet-rules.js';
 import { NO_UP_TOPICS, type UpTopics } from './up-topics.js';
 
 /** What happens on a connection, told to the broker. */
@@ -18,6 +18,8 @@ export interface ConnectionEvents {
     payload: Uint8Array,
     packetId: number,
   ): void;
+  subscribe(connection: Connection, packet: FiltersPacket): void;
+  unsubscribe(connection: Connection, packet: FiltersPacket): void;
   publish(connection: Connection, packet: OtherPublish): void;
   violation(connection: Connection, violation: Violation): void;
   /** Something waits in {@link Connection.outgoing}; called once until it is flushed. */
@@ -52,9 +54,12 @@ export class Connection implements GuardHandler {
   sentAtMs = performance.now();
   /** Whether the last receipt was left out because the client takes too little. */
   isSlow = false;
+  /** Whether it gets what is sent to its own id; and the other filters that it has, as a relay. */
+  #ownReceipts = false;
+  #ownConfig = false;
+  #filters: Set<string> | null = null;
   readonly #outgoing = new Outgoing();
   #isUnflushed = false;
-  #receiptTopic = '';
   #receiptField: Uint8Array | null = null;
 
   constructor(socket: Socket, limits: GuardLimits, events: ConnectionEvents) {
@@ -63,9 +68,28 @@ export class Connection implements GuardHandler {
     this.source = new ConnectionSource(this);
   }
 
-  /** Whether the client is subscribed to a topic of its own. */
-  hasSubscribed(topic: string): boolean {
-    return this.client !== null && Object.hasOwn(subscriptionsOf(this.client), topic);
+  /** Adds a filter that the client may have, or takes it away. */
+  setFilter(filter: string, isOn: boolean): void {
+    const topic = parseTopic(filter);
+    if (topic?.topicId === this.clientId && topic.channel === 'receipt') this.#ownReceipts = isOn;
+    else if (topic?.topicId === this.clientId && topic.channel === 'config') this.#ownConfig = isOn;
+    else if (!isOn) this.#filters?.delete(filter);
+    else {
+      this.#filters ??= new Set();
+      this.#filters.add(filter);
+    }
+  }
+
+  #hasFilter(topicId: string, channel: 'receipt' | 'config'): boolean {
+    if (
+      topicId === this.clientId &&
+      (channel === 'receipt' ? this.#ownReceipts : this.#ownConfig)
+    ) {
+      return true;
+    }
+    const filters = this.#filters;
+    if (filters === null) return false;
+    return filters.has(topicOf(topicId, channel)) || filters.has(topicOf('+', channel));
   }
 
   /** Bytes that the client has not taken. */
@@ -81,11 +105,8 @@ export class Connection implements GuardHandler {
 
   /** A receipt with the next flush. @returns false when the client has not subscribed to them. */
   sendReceipt(receipt: Uint8Array): boolean {
-    if (this.#receiptField === null) {
-      this.#receiptTopic = topicOf(this.clientId, 'receipt');
-      this.#receiptField = topicField(this.#receiptTopic);
-    }
-    if (!this.hasSubscribed(this.#receiptTopic)) return false;
+    if (!this.#hasFilter(this.clientId, 'receipt')) return false;
+    this.#receiptField ??= topicField(topicOf(this.clientId, 'receipt'));
     this.#outgoing.publish(this.#receiptField, receipt);
     this.#flushLater();
     return true;
@@ -93,9 +114,9 @@ export class Connection implements GuardHandler {
 
   /** A message for a device that this relay carries, with the next flush. @returns as {@link sendReceipt}. */
   sendFor(device: DeviceRecord, channel: 'receipt' | 'config', payload: Uint8Array): boolean {
-    const topic = topicOf(topicIdFromDid(device.did), channel);
-    if (!this.hasSubscribed(topic) && !this.hasSubscribed(topicOf('+', channel))) return false;
-    this.#outgoing.publish(topicField(topic), payload);
+    const topicId = topicIdFromDid(device.did);
+    if (!this.#hasFilter(topicId, channel)) return false;
+    this.#outgoing.publish(topicField(topicOf(topicId, channel)), payload);
     this.#flushLater();
     return true;
   }
@@ -133,6 +154,14 @@ export class Connection implements GuardHandler {
     this.#events.envelope(this, device, payload, packetId);
   }
 
+  subscribe(packet: FiltersPacket): void {
+    this.#events.subscribe(this, packet);
+  }
+
+  unsubscribe(packet: FiltersPacket): void {
+    this.#events.unsubscribe(this, packet);
+  }
+
   publish(packet: OtherPublish): void {
     this.#events.publish(this, packet);
   }
@@ -156,9 +185,4 @@ export class ConnectionSource extends EnvelopeSource {
     super((isHeld) => connection.guard.hold('envelopes', isHeld));
     this.connection = connection;
   }
-}
-
-/** The broker's own table of a client's subscriptions; it has no inherited names. */
-function subscriptionsOf(client: Client): object {
-  return (client as Client & { subscriptions: object }).subscriptions;
 }

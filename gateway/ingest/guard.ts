@@ -3,13 +3,14 @@ import { Duplex } from 'node:stream';
 import type { DeviceRecord } from '../core/ports.js';
 import {
   type ConnectPacket,
-  filtersFault,
+  type FiltersPacket,
   firstByteFault,
   lengthFault,
   malformed,
   PACKET_TYPES,
   protocolFault,
   readConnect,
+  readFilters,
   topicBytesFault,
   type Violation,
 } from './packet-rules.js';
@@ -44,6 +45,8 @@ export interface GuardHandler {
    * keep it is to keep the whole chunk it came in.
    */
   envelope(device: DeviceRecord, payload: Buffer, packetId: number): void;
+  subscribe(packet: FiltersPacket): void;
+  unsubscribe(packet: FiltersPacket): void;
   /** Any other PUBLISH. */
   publish(packet: OtherPublish): void;
   /** Called once; nothing is taken from the client after it. */
@@ -81,8 +84,8 @@ const PUBLISH = PACKET_TYPES.publish;
 
 /**
  * Stands between a socket and the broker. It reads the client's packets, enforces the rules of MQTT 3.1.1,
- * bounds their size before they are gathered, hands PUBLISHes to its handler and everything else to the broker,
- * and stops reading the socket while it is held for any reason: what was read stays where it is, so that
+ * bounds their size before they are gathered, hands PUBLISHes and subscriptions to its handler and everything else
+ * to the broker, and stops reading the socket while it is held for any reason: what was read stays where it is, so that
  * nothing overtakes.
  */
 export class GuardedSocket extends Duplex {
@@ -334,10 +337,13 @@ export class GuardedSocket extends Duplex {
         if (fault === null) this.#pass(bytes.subarray(start, end));
         break;
       case PACKET_TYPES.subscribe:
-      case PACKET_TYPES.unsubscribe:
-        fault = filtersFault(type, bytes.subarray(bodyAt, end));
-        if (fault === null) this.#pass(bytes.subarray(start, end));
+      case PACKET_TYPES.unsubscribe: {
+        const read = readFilters(type, bytes.subarray(bodyAt, end));
+        if ('code' in read) fault = read;
+        else if (type === PACKET_TYPES.subscribe) this.handler.subscribe(read);
+        else this.handler.unsubscribe(read);
         break;
+      }
       case PACKET_TYPES.pubrel:
         // QoS 2 is not taken, so this ends an exchange that began elsewhere (MQTT 3.1.1 §4.3.3).
         this.send(Uint8Array.of(0x70, 2, bytes[bodyAt] as number, bytes[bodyAt + 1] as number));

@@ -1,5 +1,7 @@
-/** First byte of PUBACK, and of a PUBLISH at QoS 0. */
+/** First bytes of acknowledgements, and of a PUBLISH at QoS 0. */
 const PUBACK = 0x40;
+const SUBACK = 0x90;
+const UNSUBACK = 0xb0;
 const PUBLISH = 0x30;
 
 /** A topic with its length before it, as it stands in a PUBLISH. */
@@ -61,6 +63,19 @@ export class Outgoing {
     this.#sizeBytes = 0;
     return bytes;
   }
+}
+
+/** SUBACK: for each filter in turn the QoS that is granted, or 0x80 where it is refused (MQTT 3.1.1 §3.9). */
+export function suback(packetId: number, codes: readonly number[]): Uint8Array {
+  const remaining = 2 + codes.length;
+  // Filters come in a packet of some kB, so that two bytes are enough for the length.
+  const length = remaining < 128 ? [remaining] : [(remaining & 0x7f) | 0x80, remaining >> 7];
+  return Uint8Array.of(SUBACK, ...length, packetId >> 8, packetId & 0xff, ...codes);
+}
+
+/** UNSUBACK (MQTT 3.1.1 §3.11). */
+export function unsuback(packetId: number): Uint8Array {
+  return Uint8Array.of(UNSUBACK, 2, packetId >> 8, packetId & 0xff);
 }
 
 /** Bytes of a remaining length (MQTT 3.1.1 §2.2.3). */

@@ -47,6 +47,13 @@ export interface Will {
   readonly qos: number;
 }
 
+/** A SUBSCRIBE or UNSUBSCRIBE that follows the rules. */
+export interface FiltersPacket {
+  readonly packetId: number;
+  /** `qos` as the client asks for it; 0 in an UNSUBSCRIBE. */
+  readonly filters: readonly { readonly filter: string; readonly qos: number }[];
+}
+
 /** CONNACK of MQTT 5 "unsupported protocol version", and of MQTT 3.1.1 "unacceptable protocol version". */
 const CONNACK_V5_UNSUPPORTED = Uint8Array.of(0x20, 0x03, 0x00, 0x84, 0x00);
 const CONNACK_V3_UNSUPPORTED = Uint8Array.of(0x20, 0x02, 0x00, 0x01);
@@ -182,12 +189,14 @@ export function readConnect(body: Buffer): ConnectPacket | Violation {
   return { clientId, userName, password, keepAliveSeconds, will };
 }
 
-/** Judges a SUBSCRIBE or UNSUBSCRIBE (MQTT 3.1.1 §3.8, §3.10) by its body. */
-export function filtersFault(type: number, body: Buffer): Violation | null {
+/** Reads the body of a SUBSCRIBE or UNSUBSCRIBE (MQTT 3.1.1 §3.8, §3.10). */
+export function readFilters(type: number, body: Buffer): FiltersPacket | Violation {
   const name = type === subscribe ? 'SUBSCRIBE' : 'UNSUBSCRIBE';
   const reader = new FieldReader(body);
-  if (reader.uint16() === 0) return malformed(`${name} with packet id 0, or none`);
+  const packetId = reader.uint16();
+  if (packetId === 0) return malformed(`${name} with packet id 0, or none`);
   if (reader.left === 0) return malformed(`${name} without a filter`);
+  const filters: { filter: string; qos: number }[] = [];
   while (reader.left > 0) {
     const filter = reader.text('filter');
     const qos = type === subscribe ? reader.byte() : 0;
@@ -196,8 +205,9 @@ export function filtersFault(type: number, body: Buffer): Violation | null {
     const fault = filterFault(filter);
     if (fault !== null) return malformed(`filter: ${fault}`);
     if (qos > 2) return malformed(`SUBSCRIBE with QoS ${qos}`);
+    filters.push({ filter, qos });
   }
-  return null;
+  return { packetId, filters };
 }
 
 /** Judges the topic of a PUBLISH by its bytes. */

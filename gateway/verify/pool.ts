@@ -12,8 +12,12 @@ export interface VerifierData {
 
 export type VerifierMessage = { device: DeviceRecord } | { batch: PackedBatch };
 
-/** Batches that a verifier may have in hand; what waits meanwhile makes the next one larger. */
+/**
+ * Batches that a verifier may have in hand; what waits meanwhile makes the next one larger. While they are of few
+ * envelopes there may be more: clients that wait for each answer would share a commit with no more than these.
+ */
 const BATCHES_OUT_MAX = 3;
+const ENVELOPES_OUT_MIN = 256;
 const BATCH_ENVELOPES_MAX = 512;
 const BATCH_BYTES_MAX = 1024 * 1024;
 
@@ -29,6 +33,7 @@ interface Verifier {
   readonly waiting: Waiting[];
   /** Envelopes of each batch that is out, counted down as they are decided. */
   batchesOut: number;
+  envelopesOut: number;
 }
 
 /**
@@ -67,7 +72,7 @@ export class VerifierPool {
         worker.once('message', () => resolve());
         worker.once('exit', () => resolve());
       });
-      this.#verifiers.push({ worker, loaded, waiting: [], batchesOut: 0 });
+      this.#verifiers.push({ worker, loaded, waiting: [], batchesOut: 0, envelopesOut: 0 });
       this.ledgerPorts.push(port2);
     }
   }
@@ -81,7 +86,8 @@ export class VerifierPool {
   submit(item: Waiting['item'], payload: Uint8Array): void {
     const verifier = this.#verifierOf(item.device);
     verifier.waiting.push({ item, payload });
-    if (verifier.waiting.length === 1) queueMicrotask(() => this.#send(verifier));
+    // Once for all that is read in this turn of the event loop.
+    if (verifier.waiting.length === 1) setImmediate(() => this.#send(verifier));
   }
 
   /** Says that an envelope was decided, so that its verifier may get more. */
@@ -92,6 +98,7 @@ export class VerifierPool {
     const batch = this.#batchOf.get(name);
     if (batch === undefined) return;
     batch.left -= 1;
+    batch.verifier.envelopesOut -= 1;
     if (batch.left > 0) return;
     this.#batchOf.delete(name);
     batch.verifier.batchesOut -= 1;
@@ -113,12 +120,16 @@ export class VerifierPool {
   }
 
   #send(verifier: Verifier): void {
-    while (verifier.waiting.length > 0 && verifier.batchesOut < BATCHES_OUT_MAX) {
+    while (
+      verifier.waiting.length > 0 &&
+      (verifier.batchesOut < BATCHES_OUT_MAX || verifier.envelopesOut < ENVELOPES_OUT_MIN)
+    ) {
       const taken = takeBatch(verifier.waiting);
       const name = ++this.#lastBatch;
       for (const { item } of taken) this.#ticketBatch.set(item.ticket, name);
       this.#batchOf.set(name, { verifier, left: taken.length });
       verifier.batchesOut += 1;
+      verifier.envelopesOut += taken.length;
       const batch = packBatch(gather(taken));
       verifier.worker.postMessage({ batch } satisfies VerifierMessage, transferOf(batch));
     }

@@ -68,7 +68,11 @@ export class BenchGateway {
         'start',
         ...all.flatMap((one) => ['--set', one]),
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        // As the systemd unit and the image have it.
+        env: { ...process.env, MALLOC_ARENA_MAX: '2' },
+      },
     );
     let written = '';
     child.stderr.on('data', (chunk) => {

@@ -824,6 +824,16 @@ const MENDED: readonly (readonly [what: string, damage: () => void, found: FsckC
     'COUNTERS_WRONG',
   ],
   [
+    'sums of batches that are wrong',
+    () => changeLedger(home, 'UPDATE batch_totals SET entries = entries + 1'),
+    'COUNTERS_WRONG',
+  ],
+  [
+    'a gap where none is',
+    () => changeLedger(home, 'INSERT INTO gaps SELECT id, 77, 0, 1 FROM sessions LIMIT 1'),
+    'COUNTERS_WRONG',
+  ],
+  [
     'a mark of the counters that lies',
     () =>
       changeLedger(
@@ -891,7 +901,7 @@ describe('fsck mends', () => {
 });
 
 describe('what the ledger may forget', () => {
-  it('is the statement rows of a session that is closed, once its batch is sealed', async () => {
+  it('is the statement rows of a session that is pruned, once its batch is sealed', async () => {
     home = copyHome(scene.home);
     const session = ledgerValue<number>(
       home,
@@ -900,6 +910,8 @@ describe('what the ledger may forget', () => {
     changeLedger(home, `DELETE FROM statements WHERE batch = ${SEALED}`);
     expect(faultsOf(await check())).toEqual(['STATEMENT_MISSING']);
     changeLedger(home, `UPDATE sessions SET closed_at_us = 1 WHERE id = ${session}`);
+    expect(faultsOf(await check())).toEqual(['STATEMENT_MISSING']);
+    changeLedger(home, `UPDATE sessions SET prune_after = 0 WHERE id = ${session}`);
     const result = await check();
     expect(faultsOf(result)).toEqual([]);
     expect(result.checks.find(({ name }) => name === 'statements')?.counts).toMatchObject({
@@ -907,7 +919,7 @@ describe('what the ledger may forget', () => {
     });
     changeLedger(
       home,
-      `UPDATE sessions SET closed_at_us = 1`,
+      `UPDATE sessions SET closed_at_us = 1, prune_after = 0`,
       `DELETE FROM statements WHERE batch = ${OPEN} AND batch_index = 1`,
     );
     expect(faultsOf(await check())).toEqual(['STATEMENT_MISSING']);

@@ -9,6 +9,9 @@ export interface IdleReport {
   readonly connectSeconds: number;
 }
 
+/** Long enough for threads to give back what the burst of logins left. */
+const SILENCE_MS = 75_000;
+
 /** Devices that are logged in, subscribed to receipts and settings, and silent; from two load processes. */
 export async function benchIdle(options: {
   devices: number;
@@ -32,7 +35,7 @@ export async function benchIdle(options: {
       loads.push(load);
     }
     const connectSeconds = (performance.now() - startMs) / 1000;
-    await delay(5_000);
+    await delay(SILENCE_MS);
     const report = {
       devices,
       residentMib: {
