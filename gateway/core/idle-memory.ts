@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 const LOOK_EVERY_MS = 10_000;
 
 /** Part of that time that an idle thread may have been at work. */
-const IDLE_UTILISATION_MAX = 0.1;
+const IDLE_UTILISATION_MAX = 0.05;
 
 /** A collection is worth its pause when it may free this much, and this part of what is used. */
 const FREED_BYTES_MIN = 4 * 2 ** 20;
