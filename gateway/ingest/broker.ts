@@ -344,7 +344,7 @@ export class Broker {
         connection.clientId = `relay/${userName}`;
       }
       connection.silenceMaxMs = silenceMaxMs(keepAliveSeconds, this.#options);
-      connection.client = this.#aedes.handle(connection.guard as unknown as net.Socket);
+      this.#aedes.handle(connection.guard as unknown as net.Socket);
     },
     envelope: (
       connection: Connection,

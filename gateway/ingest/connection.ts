@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
 import { parseTopic, topicIdFromDid, topicOf } from '@waystone/proto';
-import type { Client } from 'aedes';
 import type { DeviceRecord } from '../core/ports.js';
 import type { RelayRecord } from '../core/relay.js';
 import { EnvelopeSource } from './envelope-queue.js';
@@ -35,8 +34,6 @@ export class Connection implements GuardHandler {
   /** The connection as the queue of envelopes holds it. */
   readonly source: ConnectionSource;
   readonly #events: ConnectionEvents;
-  /** The broker's client, once its CONNECT has come. */
-  client: Client | null = null;
   clientId = '';
   login: Login | null = null;
   will: Will | undefined;
