@@ -97,7 +97,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
 
   try {
     // The chain's addresses are known before the chain runs, and with them the realm.
-    const forge = openForge(config, {
+    const forge = await openForge(config, {
       logger,
       gateway: { id: toHex(key.id), publicKey: toHex(key.publicKey.bytes) },
       journal: () => ledger.calls,

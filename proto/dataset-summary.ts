@@ -63,9 +63,16 @@ export class DatasetSummary {
     device.entries += 1;
     device.frames += frames.length;
     const session = toHex(statement.session);
-    const runs = device.sessions.get(session) ?? [];
-    runs.push([statement.firstSequence, statement.firstSequence + statement.count - 1]);
-    device.sessions.set(session, runs);
+    let runs = device.sessions.get(session);
+    if (runs === undefined) {
+      runs = [];
+      device.sessions.set(session, runs);
+    }
+    const before = runs.at(-1);
+    const last = statement.firstSequence + statement.count - 1;
+    // Most statements follow on from the one before.
+    if (before !== undefined && statement.firstSequence === before[1] + 1) before[1] = last;
+    else runs.push([statement.firstSequence, last]);
     for (const frame of frames) this.#addFrame(frame);
   }
 

@@ -34,16 +34,22 @@ export interface Entry {
 
 /** @throws RangeError or TypeError naming the field, when a value does not fit. */
 export function encodeEntry(entry: Entry): Uint8Array {
+  const bytes = new Uint8Array(ENTRY_BYTES);
+  writeEntry(bytes, 0, entry);
+  return bytes;
+}
+
+/** As {@link encodeEntry}, to `bytes` at `at`. */
+export function writeEntry(bytes: Uint8Array, at: number, entry: Entry): void {
   requireLength('statement', entry.statement, STATEMENT_BYTES);
   requireLength('signature', entry.signature, SIGNATURE_BYTES);
   requireInteger('receivedAtUs', entry.receivedAtUs, 0, UINT53_MAX);
   requireInteger('flags', entry.flags, 0, 0xffffffff);
-  const bytes = new Uint8Array(ENTRY_BYTES);
-  bytes.set(entry.statement, 0);
-  bytes.set(entry.signature, 200);
-  writeUint53(bytes, 264, entry.receivedAtUs);
-  writeUint32(bytes, 272, entry.flags);
-  return bytes;
+  bytes.set(entry.statement, at);
+  bytes.set(entry.signature, at + 200);
+  writeUint53(bytes, at + 264, entry.receivedAtUs);
+  writeUint32(bytes, at + 272, entry.flags);
+  writeUint32(bytes, at + 276, 0);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { concatBytes, requireLength, viewOf } from './bytes.js';
+import { concatBytes, readUint32, requireLength, viewOf } from './bytes.js';
 import { SIGNATURE_BYTES } from './signature.js';
 import {
   readStatement,
@@ -76,12 +76,11 @@ export function encodeFrames(frames: readonly Uint8Array[]): Uint8Array {
 
 /** Splits `count` frames; null when they do not fill `bytes` exactly. The frames are views on `bytes`. */
 export function splitFrames(bytes: Uint8Array, count: number): Uint8Array[] | null {
-  const view = viewOf(bytes);
   const frames: Uint8Array[] = [];
   let at = 0;
   for (let k = 0; k < count; k++) {
     if (at + 4 > bytes.length) return null;
-    const end = at + 4 + view.getUint32(at);
+    const end = at + 4 + readUint32(bytes, at);
     if (end > bytes.length) return null;
     frames.push(bytes.subarray(at + 4, end));
     at = end;
@@ -102,15 +101,14 @@ export function readEnvelope(
       },
     };
   }
-  if (bytes.length < STATEMENT_AT || viewOf(bytes).getUint32(0) !== MAGIC) {
+  if (bytes.length < STATEMENT_AT || readUint32(bytes, 0) !== MAGIC) {
     return malformed('it does not begin with "WSEN", a version and two zero bytes');
   }
-  const view = viewOf(bytes);
-  const version = view.getUint16(4);
+  const version = ((bytes[4] as number) << 8) | (bytes[5] as number);
   if (version !== VERSION) {
     return { fault: { code: 'VERSION_UNSUPPORTED', got: `envelope version ${version}` } };
   }
-  if (view.getUint16(6) !== 0) return malformed('its reserved bytes are not zero');
+  if (bytes[6] !== 0 || bytes[7] !== 0) return malformed('its reserved bytes are not zero');
   if (bytes.length < ENVELOPE_HEADER_BYTES) {
     return malformed(`it ends after ${bytes.length} bytes, inside statement or signature`);
   }

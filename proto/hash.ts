@@ -14,17 +14,24 @@ const views: Uint8Array[] = [];
 /** SHA-256 of the concatenation of `parts`; 32 bytes. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const digest = new Uint8Array(HASH_BYTES);
-  if (parts.length === 1) {
-    hashInto(parts[0] as Uint8Array, digest, 0);
-    return digest;
-  }
+  if (parts.length === 1) hashInto(parts[0] as Uint8Array, digest, 0);
+  else hashPartsInto(parts, digest, 0);
+  return digest;
+}
+
+/** As {@link hashInto}, of the concatenation of `parts`. */
+export function hashPartsInto(
+  parts: readonly Uint8Array[],
+  target: Uint8Array,
+  offset: number,
+): void {
   let length = 0;
   for (const part of parts) length += part.length;
   if (length > GATHERED_BYTES_MAX) {
     const state = createHash('sha256');
     for (const part of parts) state.update(part);
-    digest.set(state.digest());
-    return digest;
+    target.set(state.digest(), offset);
+    return;
   }
   let at = 0;
   for (const part of parts) {
@@ -32,8 +39,7 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   views[length] ??= gathered.subarray(0, length);
-  hashInto(views[length] as Uint8Array, digest, 0);
-  return digest;
+  hashInto(views[length] as Uint8Array, target, offset);
 }
 
 /** Writes SHA-256 of `data` to `target` at `offset`. `target` may overlap `data`. */

@@ -71,16 +71,30 @@ export function didFromTopicId(topicId: string): string {
  */
 export function keyFromDid(did: string): PublicKey {
   const key = parseDid(did);
-  if (key === null) {
-    throw new TypeError(
-      `expected the did:key of a secp256k1, P-256 or Ed25519 key, got ${JSON.stringify(did.slice(0, 80))}`,
-    );
-  }
+  if (key === null) throw noDid(did);
   return key;
 }
 
 /** As {@link keyFromDid}, with null for anything else. */
 export function parseDid(did: string): PublicKey | null {
+  const key = decodeDid(did);
+  return key !== null && isValidPublicKey(key) ? key : null;
+}
+
+/**
+ * Type of the key of a did:key that was judged before: whether it is a point of its curve is not asked again, which
+ * costs as much as a verification.
+ *
+ * @throws TypeError when `did` cannot be a did:key.
+ */
+export function keyTypeOfDid(did: string): KeyType {
+  const key = decodeDid(did);
+  if (key === null) throw noDid(did);
+  return key.type;
+}
+
+/** The key that a did:key names, which may be no point of its curve. */
+function decodeDid(did: string): PublicKey | null {
   if (!did.startsWith(`${DID_PREFIX}z`) || did.length > DID_CHARS_MAX) return null;
   let decoded: Uint8Array;
   try {
@@ -92,10 +106,15 @@ export function parseDid(did: string): PublicKey | null {
     const prefix = MULTICODEC[type];
     if (decoded.length !== prefix.length + KEY_BYTES[type]) continue;
     if (decoded[0] !== prefix[0] || decoded[1] !== prefix[1]) continue;
-    const key: PublicKey = { type, bytes: decoded.slice(prefix.length) };
-    return isValidPublicKey(key) ? key : null;
+    return { type, bytes: decoded.slice(prefix.length) };
   }
   return null;
+}
+
+function noDid(did: string): TypeError {
+  return new TypeError(
+    `expected the did:key of a secp256k1, P-256 or Ed25519 key, got ${JSON.stringify(did.slice(0, 80))}`,
+  );
 }
 
 /** Whether the key is well formed: a compressed point of its curve, or a canonical Ed25519 point of large order. */

@@ -14,7 +14,7 @@ import { keyId, type PublicKey } from './keys.js';
 import { ByteReader, requirePath, u8, u16, u64, writePath } from './reader.js';
 import { SIGNATURE_BYTES, verifySignature } from './signature.js';
 import { TAGS } from './tags.js';
-import { leafHash, rootFromInclusionProof } from './tree.js';
+import { leafHash, type MerkleTree, rootFromInclusionProof } from './tree.js';
 
 /** What a gateway answers for one statement. */
 export type Outcome =
@@ -63,40 +63,45 @@ export const RECEIPT_BODY_BYTES = 184;
  * @throws RangeError or TypeError naming the field, when a value does not fit.
  */
 export function encodeReceiptBody(body: ReceiptBody): Uint8Array {
+  const bytes = new Uint8Array(RECEIPT_BODY_BYTES);
+  writeReceiptBody(bytes, 0, body);
+  return bytes;
+}
+
+/** As {@link encodeReceiptBody}, to `bytes` at `at`, where there are zeros. */
+export function writeReceiptBody(bytes: Uint8Array, at: number, body: ReceiptBody): void {
   requireLength('device', body.device, HASH_BYTES);
   requireLength('statement', body.statement, HASH_BYTES);
   const { outcome } = body;
-  const bytes = new Uint8Array(RECEIPT_BODY_BYTES);
-  bytes[0] = KINDS.indexOf(outcome.kind) + 1;
-  bytes.set(body.device, 8);
-  bytes.set(body.statement, 40);
+  bytes[at] = KINDS.indexOf(outcome.kind) + 1;
+  bytes.set(body.device, at + 8);
+  bytes.set(body.statement, at + 40);
   if (outcome.kind === 'refused' || outcome.kind === 'retry') {
-    bytes.set(u16(CODES[outcome.code]), 2);
+    bytes.set(u16(CODES[outcome.code]), at + 2);
   }
   if (outcome.kind === 'retry') {
     requireInteger('afterSeconds', outcome.afterSeconds, 0, 0xffffffff);
-    writeUint32(bytes, 4, outcome.afterSeconds);
+    writeUint32(bytes, at + 4, outcome.afterSeconds);
   }
   if (outcome.kind === 'stored' || outcome.kind === 'included') {
     requireLength('entryLeaf', outcome.entryLeaf, HASH_BYTES);
-    bytes.set(outcome.entryLeaf, 72);
+    bytes.set(outcome.entryLeaf, at + 72);
   }
   if (outcome.kind === 'included' || outcome.kind === 'final') {
     requireLength('root', outcome.root, HASH_BYTES);
-    bytes.set(outcome.root, 104);
+    bytes.set(outcome.root, at + 104);
   }
   if (outcome.kind === 'included') {
     requireInteger('index', outcome.index, 0, UINT53_MAX);
     requireInteger('count', outcome.count, 0, UINT53_MAX);
-    writeUint53(bytes, 168, outcome.index);
-    writeUint53(bytes, 176, outcome.count);
+    writeUint53(bytes, at + 168, outcome.index);
+    writeUint53(bytes, at + 176, outcome.count);
   }
   if (outcome.kind === 'final') {
     requireInteger('chainId', outcome.chainId, 0, UINT53_MAX);
-    bytes.set(u256(outcome.tokenId), 136);
-    writeUint53(bytes, 168, outcome.chainId);
+    bytes.set(u256(outcome.tokenId), at + 136);
+    writeUint53(bytes, at + 168, outcome.chainId);
   }
-  return bytes;
 }
 
 /** @throws RangeError when `bytes` is no receipt body. */
@@ -176,9 +181,7 @@ export interface Receipt {
 }
 
 const PREAMBLE = Uint8Array.of(0x57, 0x53, 0x52, 0x43, 0, 1, 0, 0); // "WSRC", version 1
-const HEAD_AT = PREAMBLE.length;
-const RECEIPT_SIGNATURE_AT = HEAD_AT + RECEIPT_HEAD_BYTES;
-const BODY_AT = RECEIPT_SIGNATURE_AT + SIGNATURE_BYTES;
+const BODY_AT = PREAMBLE.length + RECEIPT_HEAD_BYTES + SIGNATURE_BYTES;
 /** Behind the index, u32. */
 const PATHS_AT = BODY_AT + RECEIPT_BODY_BYTES + 4;
 
@@ -190,22 +193,66 @@ export function encodeReceipt(receipt: {
   readonly path: readonly Uint8Array[];
   readonly entryPath?: readonly Uint8Array[];
 }): Uint8Array {
-  const { headBytes, signature, bodyBytes, index, path, entryPath = [] } = receipt;
-  requireLength('head', headBytes, RECEIPT_HEAD_BYTES);
-  requireLength('signature', signature, SIGNATURE_BYTES);
+  const { bodyBytes, index, path, entryPath = [] } = receipt;
   requireLength('body', bodyBytes, RECEIPT_BODY_BYTES);
   requireInteger('index', index, 0, 0xffffffff);
   requirePath(path);
   requirePath(entryPath);
-  // One piece: a gateway makes one of these for each envelope, and again when it is sealed.
   const bytes = new Uint8Array(PATHS_AT + 2 + HASH_BYTES * (path.length + entryPath.length));
-  bytes.set(PREAMBLE);
-  bytes.set(headBytes, HEAD_AT);
-  bytes.set(signature, RECEIPT_SIGNATURE_AT);
+  bytes.set(receiptFront(receipt));
   bytes.set(bodyBytes, BODY_AT);
   writeUint32(bytes, PATHS_AT - 4, index);
   writePath(bytes, writePath(bytes, PATHS_AT, path), entryPath);
   return bytes;
+}
+
+/** What all receipts of a tree begin with: everything before the body. */
+export function receiptFront(tree: {
+  readonly headBytes: Uint8Array;
+  readonly signature: Uint8Array;
+}): Uint8Array {
+  requireLength('head', tree.headBytes, RECEIPT_HEAD_BYTES);
+  requireLength('signature', tree.signature, SIGNATURE_BYTES);
+  return concatBytes(PREAMBLE, tree.headBytes, tree.signature);
+}
+
+/** A receipt as a leaf of a tree, and the entry as a leaf of its dataset's where it is `included`. */
+export interface ReceiptPlace {
+  readonly tree: MerkleTree;
+  readonly index: number;
+  readonly entry: { readonly tree: MerkleTree; readonly index: number } | null;
+}
+
+/** Size of the receipt at a place. */
+export function receiptBytes({ tree, index, entry }: ReceiptPlace): number {
+  const hashes =
+    tree.proofLength(index) + (entry === null ? 0 : entry.tree.proofLength(entry.index));
+  return PATHS_AT + 2 + HASH_BYTES * hashes;
+}
+
+/**
+ * As {@link encodeReceipt}, to `bytes` at `at`: a gateway makes one of these for each envelope, and again when it is
+ * sealed. @returns where it ends.
+ *
+ * @param front as {@link receiptFront} gives it.
+ * @param bodyBytes as {@link encodeReceiptBody} gives them.
+ */
+export function writeReceipt(
+  bytes: Uint8Array,
+  at: number,
+  front: Uint8Array,
+  bodyBytes: Uint8Array,
+  { tree, index, entry }: ReceiptPlace,
+): number {
+  bytes.set(front, at);
+  bytes.set(bodyBytes, at + BODY_AT);
+  writeUint32(bytes, at + PATHS_AT - 4, index);
+  const pathAt = at + PATHS_AT;
+  const pathEnd = tree.writeProof(index, bytes, pathAt + 1);
+  bytes[pathAt] = (pathEnd - pathAt - 1) / HASH_BYTES;
+  const end = entry === null ? pathEnd + 1 : entry.tree.writeProof(entry.index, bytes, pathEnd + 1);
+  bytes[pathEnd] = (end - pathEnd - 1) / HASH_BYTES;
+  return end;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { equalBytes } from './bytes.js';
-import { HASH_BYTES, hashInto, sha256 } from './hash.js';
+import { HASH_BYTES, hashInto, hashPartsInto, sha256 } from './hash.js';
 
 /**
  * Merkle trees of RFC 9162 §2.1 over SHA-256: leaf = SHA-256(0x00 ‖ data), node = SHA-256(0x01 ‖ left ‖ right).
@@ -14,6 +14,11 @@ const NODE_PREFIX = Uint8Array.of(1);
 /** Hash of a leaf's data; 32 bytes. */
 export function leafHash(data: Uint8Array): Uint8Array {
   return sha256(LEAF_PREFIX, data);
+}
+
+/** Writes the hash of a leaf's data to `target` at `offset`. */
+export function leafHashInto(data: Uint8Array, target: Uint8Array, offset: number): void {
+  hashPartsInto([LEAF_PREFIX, data], target, offset);
 }
 
 /** Hash of an inner node; 32 bytes. */
@@ -33,16 +38,20 @@ export class MerkleTree {
   /** 32 bytes. */
   readonly root: Uint8Array;
 
-  /** @throws RangeError for an empty list: Waystone has no empty trees. */
-  constructor(leaves: readonly Uint8Array[]) {
-    requireLeaves(leaves);
-    this.size = leaves.length;
-    let level = new Uint8Array(leaves.length * HASH_BYTES);
-    for (let at = 0; at < leaves.length; at++) {
-      level.set(leaves[at] as Uint8Array, at * HASH_BYTES);
+  /**
+   * @param leaves leaf hashes: a list, or all in one piece, which must not change afterwards.
+   * @throws RangeError for an empty list: Waystone has no empty trees.
+   */
+  constructor(leaves: readonly Uint8Array[] | Uint8Array) {
+    let level = leaves instanceof Uint8Array ? leaves : inOnePiece(leaves);
+    this.size = level.length / HASH_BYTES;
+    if (this.size === 0 || !Number.isInteger(this.size)) {
+      throw new RangeError(
+        `a tree needs one or more leaf hashes of 32 bytes, got ${level.length} bytes`,
+      );
     }
     this.#levels = [level];
-    for (let size = leaves.length; size > 1; size = Math.ceil(size / 2)) {
+    for (let size = this.size; size > 1; size = Math.ceil(size / 2)) {
       const above = new Uint8Array(Math.ceil(size / 2) * HASH_BYTES);
       const pairs = Math.floor(size / 2);
       for (let pair = 0; pair < pairs; pair++) {
@@ -80,11 +89,48 @@ export class MerkleTree {
     return path;
   }
 
+  /** Number of hashes in the inclusion proof of leaf `index`. @throws RangeError when it is not in the tree. */
+  proofLength(index: number): number {
+    this.#requireIndex(index);
+    let length = 0;
+    for (let at = index, size = this.size; size > 1; at = half(at), size = Math.ceil(size / 2)) {
+      if (at % 2 === 1 || at + 1 < size) length += 1;
+    }
+    return length;
+  }
+
+  /**
+   * Writes the hashes of {@link inclusionProof} one after the other: for many proofs, an object for each hash would
+   * cost more than all the rest.
+   *
+   * @returns where they end.
+   */
+  writeProof(index: number, target: Uint8Array, offset: number): number {
+    this.#requireIndex(index);
+    let to = offset;
+    let at = index;
+    for (const level of this.#levels) {
+      const from = (at % 2 === 0 ? at + 1 : at - 1) * HASH_BYTES;
+      if (from >= 0 && from < level.length) {
+        for (let k = 0; k < HASH_BYTES; k++) target[to + k] = level[from + k] as number;
+        to += HASH_BYTES;
+      }
+      at = half(at);
+    }
+    return to;
+  }
+
   #requireIndex(index: number): void {
     if (!Number.isSafeInteger(index) || index < 0 || index >= this.size) {
       throw new RangeError(`leaf index must be within 0..${this.size - 1}, got ${index}`);
     }
   }
+}
+
+function inOnePiece(hashes: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(hashes.length * HASH_BYTES);
+  for (let at = 0; at < hashes.length; at++) bytes.set(hashes[at] as Uint8Array, at * HASH_BYTES);
+  return bytes;
 }
 
 /** A node's two hashes behind their prefix, while they are hashed. */
@@ -106,8 +152,12 @@ export function treeRoot(leaves: readonly Uint8Array[]): Uint8Array {
 /** Root of the tree over the data of `leaves`, in order. @throws RangeError for an empty list. */
 export function treeRootOfData(leaves: readonly Uint8Array[]): Uint8Array {
   requireLeaves(leaves);
+  // Most envelopes of slow sensors hold one frame.
+  if (leaves.length === 1) return leafHash(leaves[0] as Uint8Array);
   const pairs = new PairLevel(leaves.length);
-  for (const [index, data] of leaves.entries()) pairs.set(index, leafHash(data));
+  for (let index = 0; index < leaves.length; index++) {
+    pairs.set(index, leafHash(leaves[index] as Uint8Array));
+  }
   return pairs.root();
 }
 

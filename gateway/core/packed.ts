@@ -74,26 +74,50 @@ const DECISION_NUMBERS = 5;
 const KINDS = ['stored', 'duplicate', 'refused', 'retry'] as const;
 
 export function packDecisions(decisions: readonly Decision[]): PackedDecisions {
-  const numbers = new Float64Array(decisions.length * DECISION_NUMBERS);
   const size = decisions.reduce((sum, { receipt }) => sum + receipt.length, 0);
-  const receipts = new Uint8Array(size);
-  const others: [number, Refusal | null, Code | null][] = [];
-  let at = 0;
-  let offset = 0;
+  const packer = new DecisionPacker(decisions.length, size);
   for (const decision of decisions) {
-    if (decision.refusal !== null || decision.retryCode !== null) {
-      others.push([at / DECISION_NUMBERS, decision.refusal, decision.retryCode]);
-    }
-    numbers[at] = decision.ticket;
-    numbers[at + 1] = decision.device;
-    numbers[at + 2] = KINDS.indexOf(decision.kind);
-    numbers[at + 3] = decision.frames;
-    numbers[at + 4] = decision.receipt.length;
-    receipts.set(decision.receipt, offset);
-    offset += decision.receipt.length;
-    at += DECISION_NUMBERS;
+    packer.receipts.set(decision.receipt, packer.receiptAt);
+    packer.add(decision, decision.receipt.length);
   }
-  return { numbers, receipts, others };
+  return packer.packed();
+}
+
+/** Packs decisions whose receipts are written where they go. */
+export class DecisionPacker {
+  readonly #numbers: Float64Array<ArrayBuffer>;
+  readonly #others: [number, Refusal | null, Code | null][] = [];
+  readonly receipts: Uint8Array<ArrayBuffer>;
+  /** Where the next receipt begins in `receipts`. */
+  receiptAt = 0;
+  #count = 0;
+
+  /** @param receiptsBytes bytes of all receipts. */
+  constructor(count: number, receiptsBytes: number) {
+    this.#numbers = new Float64Array(count * DECISION_NUMBERS);
+    this.receipts = new Uint8Array(receiptsBytes);
+  }
+
+  /** Adds a decision whose receipt stands at {@link receiptAt}. */
+  add(decision: Omit<Decision, 'receipt'>, receiptBytes: number): void {
+    const { ticket, device, kind, frames, refusal, retryCode } = decision;
+    if (refusal !== null || retryCode !== null) {
+      this.#others.push([this.#count, refusal, retryCode]);
+    }
+    const numbers = this.#numbers;
+    const at = this.#count * DECISION_NUMBERS;
+    numbers[at] = ticket;
+    numbers[at + 1] = device;
+    numbers[at + 2] = KINDS.indexOf(kind);
+    numbers[at + 3] = frames;
+    numbers[at + 4] = receiptBytes;
+    this.#count += 1;
+    this.receiptAt += receiptBytes;
+  }
+
+  packed(): PackedDecisions {
+    return { numbers: this.#numbers, receipts: this.receipts, others: this.#others };
+  }
 }
 
 export function unpackDecisions(packed: PackedDecisions): Decision[] {

@@ -1,24 +1,67 @@
 import {
-  encodeReceipt,
-  encodeReceiptBody,
   encodeReceiptHead,
-  leafHash,
+  HASH_BYTES,
+  leafHashInto,
   MerkleTree,
+  RECEIPT_BODY_BYTES,
   type ReceiptBody,
+  receiptBytes,
+  receiptFront,
+  writeReceipt,
+  writeReceiptBody,
 } from '@waystone/proto';
 import type { GatewayKey } from './gateway-key.js';
 
-/** The leaf hashes that were answered together, and the log that their receipts name (16 bytes). */
-export interface ReceiptTree {
-  readonly logId: Uint8Array;
-  readonly leaves: readonly Uint8Array[];
+/** A signed tree of answers: what its receipts begin with, and the tree. */
+export interface SignedTree {
+  readonly front: Uint8Array;
+  readonly tree: MerkleTree;
 }
 
-/** A receipt tree with what its receipts have in common. */
-export interface SignedTree {
+/** An entry's place in its dataset, for receipts that say it. */
+export interface EntryPlace {
   readonly tree: MerkleTree;
-  readonly headBytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly index: number;
+}
+
+/** Answers to be given under one signature, in one piece: an object for each would cost more than its hash. */
+export class Answers {
+  #bodies: Uint8Array;
+  #leaves: Uint8Array;
+  #size = 0;
+
+  /** @param room answers for which there is room at once; it grows. */
+  constructor(room: number) {
+    this.#bodies = new Uint8Array(room * RECEIPT_BODY_BYTES);
+    this.#leaves = new Uint8Array(room * HASH_BYTES);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Leaf hashes of the answers, in one piece. */
+  get leaves(): Uint8Array {
+    return this.#leaves.subarray(0, this.#size * HASH_BYTES);
+  }
+
+  /** @returns the answer's index. */
+  add(body: ReceiptBody): number {
+    const index = this.#size;
+    if (index * HASH_BYTES === this.#leaves.length) {
+      this.#bodies = withMoreRoom(this.#bodies, RECEIPT_BODY_BYTES);
+      this.#leaves = withMoreRoom(this.#leaves, HASH_BYTES);
+    }
+    writeReceiptBody(this.#bodies, index * RECEIPT_BODY_BYTES, body);
+    this.#size += 1;
+    leafHashInto(this.body(index), this.#leaves, index * HASH_BYTES);
+    return index;
+  }
+
+  /** The encoded answer, a view. */
+  body(index: number): Uint8Array {
+    return this.#bodies.subarray(index * RECEIPT_BODY_BYTES, (index + 1) * RECEIPT_BODY_BYTES);
+  }
 }
 
 /** Makes receipts: one signature for a whole tree of answers. Equal leaves give equal receipts, always. */
@@ -32,40 +75,62 @@ export class ReceiptMaker {
     this.logId = logId;
   }
 
-  /** One receipt for each body, under one signature. */
-  forBodies(
-    bodies: readonly ReceiptBody[],
-    entryPaths?: readonly (readonly Uint8Array[])[],
-  ): Uint8Array[] {
-    if (bodies.length === 0) return [];
-    const encoded = bodies.map(encodeReceiptBody);
-    const signed = this.sign({ logId: this.logId, leaves: encoded.map(leafHash) });
-    return encoded.map((bodyBytes, index) =>
-      this.receipt(signed, index, bodyBytes, entryPaths?.[index]),
-    );
+  /** The receipt of one answer that is given by itself. */
+  forBody(body: ReceiptBody): Uint8Array {
+    const answers = new Answers(1);
+    answers.add(body);
+    return this.receipt(this.sign(answers.leaves), 0, answers.body(0));
   }
 
-  /** Signs a tree of answers; the same bytes for the same leaves. */
-  sign({ leaves, logId }: ReceiptTree): SignedTree {
+  /**
+   * Signs a tree of answers; the same bytes for the same leaves.
+   *
+   * @param leaves their leaf hashes in one piece, which must not change afterwards.
+   * @param logId the log that the receipts name.
+   */
+  sign(leaves: Uint8Array, logId: Uint8Array = this.logId): SignedTree {
     const tree = new MerkleTree(leaves);
-    const headBytes = encodeReceiptHead({
-      gateway: this.#key.id,
-      logId,
-      size: tree.size,
-      root: tree.root,
-    });
-    return { tree, headBytes, signature: this.#key.sign(headBytes) };
+    const { size, root } = tree;
+    const headBytes = encodeReceiptHead({ gateway: this.#key.id, logId, size, root });
+    return { tree, front: receiptFront({ headBytes, signature: this.#key.sign(headBytes) }) };
   }
 
-  /** The receipt of one leaf. */
-  receipt(
-    signed: SignedTree,
-    index: number,
-    bodyBytes: Uint8Array,
-    entryPath: readonly Uint8Array[] = [],
-  ): Uint8Array {
-    const { headBytes, signature, tree } = signed;
-    const path = tree.inclusionProof(index);
-    return encodeReceipt({ headBytes, signature, bodyBytes, index, path, entryPath });
+  /** The receipt of the answer at `index`. @param bodyBytes the encoded answer. */
+  receipt({ front, tree }: SignedTree, index: number, bodyBytes: Uint8Array): Uint8Array {
+    const place = { tree, index, entry: null };
+    const bytes = new Uint8Array(receiptBytes(place));
+    writeReceipt(bytes, 0, front, bodyBytes, place);
+    return bytes;
   }
+
+  /**
+   * The receipts of answers under one signature, one behind the other.
+   *
+   * @param entries for each answer its entry's place, where it says one.
+   */
+  receipts(
+    answers: Answers,
+    entries: readonly EntryPlace[],
+  ): { bytes: Uint8Array<ArrayBuffer>; lengths: number[] } {
+    const { tree, front } = this.sign(answers.leaves);
+    const places = Array.from({ length: answers.size }, (_, index) => ({
+      tree,
+      index,
+      entry: entries[index] ?? null,
+    }));
+    const lengths = places.map(receiptBytes);
+    const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
+    let at = 0;
+    for (const place of places) {
+      at = writeReceipt(bytes, at, front, answers.body(place.index), place);
+    }
+    return { bytes, lengths };
+  }
+}
+
+/** The same bytes with room for twice as many records. */
+function withMoreRoom(bytes: Uint8Array, recordBytes: number): Uint8Array {
+  const larger = new Uint8Array(Math.max(2 * bytes.length, recordBytes));
+  larger.set(bytes);
+  return larger;
 }

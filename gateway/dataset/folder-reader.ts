@@ -7,7 +7,8 @@ import {
   decodeManifest,
   ENTRY_BYTES,
   framesHeaderBytes,
-  leafHash,
+  HASH_BYTES,
+  leafHashInto,
   type Manifest,
   MerkleTree,
   readStatement,
@@ -124,27 +125,39 @@ export class DatasetReader {
     return frames;
   }
 
-  /** Leaf hashes of all entries, in order. */
-  async entryLeaves(): Promise<Uint8Array[]> {
-    const leaves: Uint8Array[] = [];
-    for await (const [, entry] of this.entries()) leaves.push(leafHash(entry));
-    return leaves;
-  }
-
   /** The tree over the entries, made once. */
   tree(): Promise<MerkleTree> {
-    this.#tree ??= this.entryLeaves().then((leaves) => new MerkleTree(leaves));
+    this.#tree ??= this.#makeTree();
     return this.#tree;
   }
 
-  /** All entries in order, as index and bytes; the bytes hold only until the next one is asked for. */
-  async *entries(): AsyncGenerator<[index: number, entry: Uint8Array]> {
+  async #makeTree(): Promise<MerkleTree> {
+    const leaves = new Uint8Array(this.count * HASH_BYTES);
+    for await (const { first, entries } of this.runs()) {
+      for (const [k, entry] of entries.entries()) {
+        leafHashInto(entry, leaves, (first + k) * HASH_BYTES);
+      }
+    }
+    return new MerkleTree(leaves);
+  }
+
+  /** All entries in order, as index and bytes. */
+  async *entries(): AsyncGenerator<[index: number, entry: Buffer]> {
+    for await (const { first, entries } of this.runs()) {
+      for (const [k, entry] of entries.entries()) yield [first + k, entry];
+    }
+  }
+
+  /** All entries in order, some at a time: a turn of the event loop for each would take as long as most work on one. */
+  async *runs(): AsyncGenerator<{ readonly first: number; readonly entries: readonly Buffer[] }> {
     for (let first = 0; first < this.count; first += ENTRIES_PER_READ) {
       const count = Math.min(ENTRIES_PER_READ, this.count - first);
-      const chunk = await this.#read(this.#entries, first * ENTRY_BYTES, count * ENTRY_BYTES);
-      for (let k = 0; k < count; k++) {
-        yield [first + k, chunk.subarray(k * ENTRY_BYTES, (k + 1) * ENTRY_BYTES)];
-      }
+      const bytes = await this.#read(this.#entries, first * ENTRY_BYTES, count * ENTRY_BYTES);
+      const chunk = Buffer.from(bytes.buffer);
+      const entries = Array.from({ length: count }, (_, k) =>
+        chunk.subarray(k * ENTRY_BYTES, (k + 1) * ENTRY_BYTES),
+      );
+      yield { first, entries };
     }
   }
 
@@ -200,7 +213,7 @@ export class DatasetReader {
     }
   }
 
-  async #read(handle: FileHandle, at: number, size: number): Promise<Uint8Array> {
+  async #read(handle: FileHandle, at: number, size: number): Promise<Uint8Array<ArrayBuffer>> {
     try {
       return await readAt(handle, at, size);
     } catch (cause) {
@@ -214,7 +227,11 @@ async function openFile(directory: string, name: string): Promise<FileHandle> {
 }
 
 /** @throws RangeError when the file ends early. */
-async function readAt(handle: FileHandle, position: number, size: number): Promise<Uint8Array> {
+async function readAt(
+  handle: FileHandle,
+  position: number,
+  size: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(size);
   for (let at = 0; at < size; ) {
     const { bytesRead } = await handle.read(bytes, at, size - at, position + at);

@@ -10,15 +10,16 @@ import {
   equalBytes,
   FRAME_FORMAT,
   fromHex,
-  keyFromDid,
-  leafHash,
+  HASH_BYTES,
+  keyTypeOfDid,
+  leafHashInto,
   type Manifest,
   type ManifestFile,
+  MerkleTree,
   readStatement,
   sha256,
   splitFrames,
   toHex,
-  treeRoot,
 } from '@waystone/proto';
 import { renameInto, syncFolder, writeSynced } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
@@ -66,8 +67,8 @@ export interface WrittenDataset {
   readonly manifestBytes: Uint8Array;
   /** SHA-256 of `manifestBytes`. */
   readonly manifestHash: Uint8Array;
-  /** Leaf hash of each entry. */
-  readonly entryLeaves: readonly Uint8Array[];
+  /** The tree over the entries. */
+  readonly tree: MerkleTree;
   /** Size in bytes of each entry's frames in the `frames` file. */
   readonly frameSizes: readonly number[];
   /** The folder under its final name. */
@@ -94,8 +95,7 @@ export async function writeDatasetFolder(
 
 /**
  * Writes all files of a dataset but its checkpoint under a temporary name and fsyncs them and their folder.
- * The bytes follow from the input alone. Memory: two buffers of a MiB, and 40 bytes and the sequence runs of
- * each entry.
+ * The bytes follow from the input alone. Memory: two buffers of a MiB, and 72 bytes for each entry.
  *
  * @throws WaystoneError DATASET_EMPTY for no rows, DATASET_ROWS_INVALID for a row that no verifier would accept.
  */
@@ -115,11 +115,11 @@ export async function prepareDatasetFolder(
   await mkdir(temporary);
 
   const body = await writeRows(options, frameSizes, rows, temporary);
-  const { facts, entryLeaves } = body;
+  const { facts, tree } = body;
   const devices = new TextEncoder().encode(facts.devices.map(({ did }) => `${did}\n`).join(''));
   await writeSynced(join(temporary, DATASET_FILES.devices), devices);
 
-  const root = treeRoot(entryLeaves);
+  const { root } = tree;
   const files: ManifestFile[] = [
     { name: DATASET_FILES.devices, bytes: devices.length, sha256: toHex(sha256(devices)) },
     { name: DATASET_FILES.entries, ...body.entries },
@@ -145,7 +145,7 @@ export async function prepareDatasetFolder(
     manifest,
     manifestBytes,
     manifestHash: sha256(manifestBytes),
-    entryLeaves,
+    tree,
     frameSizes,
     directory: join(parent, manifest.root),
     temporary,
@@ -205,11 +205,11 @@ async function writeRows(
   try {
     await frames.append(encodeFramesHeader(frameSizes));
     const summary = new DatasetSummary();
-    const entryLeaves: Uint8Array[] = [];
+    const leaves = new Uint8Array(frameSizes.length * HASH_BYTES);
+    let index = 0;
     const dids = new Map<string, string>();
     const realm = fromHex(identity.realm);
     for await (const row of rows) {
-      const index = entryLeaves.length;
       if (row.frames.length !== frameSizes[index]) {
         throw rowFault(
           index,
@@ -228,18 +228,19 @@ async function writeRows(
       } catch (cause) {
         throw rowFault(index, cause instanceof Error ? cause.message : String(cause), cause);
       }
-      entryLeaves.push(leafHash(row.entry));
+      leafHashInto(row.entry, leaves, index * HASH_BYTES);
+      index += 1;
       const entryWrite = entries.append(row.entry);
       if (entryWrite !== undefined) await entryWrite;
       const framesWrite = frames.append(row.frames);
       if (framesWrite !== undefined) await framesWrite;
     }
-    if (entryLeaves.length !== frameSizes.length) {
-      throw rowFault(entryLeaves.length, `is missing, expected ${frameSizes.length} rows`);
+    if (index !== frameSizes.length) {
+      throw rowFault(index, `is missing, expected ${frameSizes.length} rows`);
     }
     return {
       facts: summary.facts(),
-      entryLeaves,
+      tree: new MerkleTree(leaves),
       entries: await entries.finish(),
       frames: await frames.finish(),
     };
@@ -282,7 +283,7 @@ function pickIdentity(identity: DatasetIdentity): DatasetIdentity {
 
 /** @throws WaystoneError when Ed25519 entries are mixed with others: a contract cannot judge such a dataset. */
 function signatureKind(facts: DatasetFacts): Manifest['signatures'] {
-  const types = facts.devices.map(({ did }) => keyFromDid(did).type);
+  const types = facts.devices.map(({ did }) => keyTypeOfDid(did));
   if (types.every((type) => type !== 'Ed25519')) return 'challengeable on chain';
   if (types.every((type) => type === 'Ed25519')) return 'not challengeable on chain';
   throw new WaystoneError(

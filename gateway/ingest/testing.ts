@@ -95,20 +95,19 @@ export async function startBroker(
       submit: (item, payload) => submitted.push({ item, payload: payload.slice() }),
       hello: async () => null,
       config: () => new Uint8Array(1),
-      refusalReceipt: (_device, _payload, code, kind) =>
-        receipts.forBodies([body(code, kind)])[0] as Uint8Array,
+      refusalReceipt: (_device, _payload, code, kind) => receipts.forBody(body(code, kind)),
       count: (code) => counted.push(code),
     },
   );
   const decide = (ticket: number, kind: Decision['kind'], code: Code | null = null): void => {
-    const [receipt] = receipts.forBodies([body(code ?? 'OVERLOADED', 'retry')]);
+    const receipt = receipts.forBody(body(code ?? 'OVERLOADED', 'retry'));
     broker.decide([
       {
         ticket,
         device: DEVICE.id,
         kind,
         frames: 1,
-        receipt: receipt as Uint8Array,
+        receipt,
         refusal: null,
         retryCode: code,
       },

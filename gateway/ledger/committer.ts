@@ -1,23 +1,28 @@
 import {
-  type Code,
+  ENTRY_BYTES,
   ENVELOPE_HEADER_BYTES,
-  encodeEntry,
   encodeReceiptBody,
   equalBytes,
+  HASH_BYTES,
+  hashInto,
   INGEST_FLAGS,
-  leafHash,
+  leafHashInto,
   type ReceiptBody,
   readStatement,
+  receiptBytes,
   STATEMENT_BYTES,
   type Statement,
   sha256,
   statementBytesOf,
   statementHash,
   toHex,
+  writeEntry,
+  writeReceipt,
 } from '@waystone/proto';
 import type Database from 'better-sqlite3';
+import { DecisionPacker, type PackedDecisions } from '../core/packed.js';
 import type { Decision, DeviceRecord, VerifiedBatch } from '../core/ports.js';
-import type { ReceiptMaker, SignedTree } from '../core/receipt-maker.js';
+import { Answers, type ReceiptMaker, type SignedTree } from '../core/receipt-maker.js';
 import { describeRefusal, type Refusal } from '../core/refusal.js';
 import type { BatchTable, OpenBatch } from './batches.js';
 import type { Counters } from './counters.js';
@@ -32,6 +37,9 @@ const TREES_KEPT = 8;
 
 /** Streams of sessions whose highest stored sequence is kept in memory. */
 const HIGHEST_KEPT = 100_000;
+
+/** V8 keeps typed arrays up to 64 bytes on its heap, and moves one out when a library asks for its bytes. */
+const SCRATCH_BYTES = 128;
 
 const DAY_US = 86_400_000_000;
 const STATEMENT_AT = 8;
@@ -49,22 +57,29 @@ interface StatementRow {
 }
 
 /** A decision whose receipt is still to be made. */
-interface Judged {
-  readonly item: VerifiedItem;
-  readonly kind: Decision['kind'];
-  readonly frames: number;
-  /** The encoded answer, and its leaf hash in the group's receipt tree. */
-  readonly body: Uint8Array;
-  readonly leaf: Uint8Array;
-  readonly refusal: Refusal | null;
-  readonly retryCode: Code | null;
-  /** Where a duplicate's first answer lies. */
-  readonly before: { group: number; index: number } | null;
+interface Judged extends Omit<Decision, 'receipt'> {
+  /** Index of its answer in the group's; of a duplicate -1. */
+  readonly index: number;
+  /** A duplicate's answer, and where it was given first. */
+  readonly before: {
+    readonly group: number;
+    readonly index: number;
+    readonly body: Uint8Array;
+  } | null;
+}
+
+/** A group whose transaction is still to be committed. */
+export interface JudgedGroup {
+  readonly judged: readonly Judged[];
+  /** Of all but duplicates, in order. */
+  readonly answers: Answers;
+  /** Statements that were stored. */
+  readonly stored: number;
 }
 
 /**
  * Decides what becomes of verified envelopes, a commit group at a time. {@link judge} runs inside the group's
- * transaction; {@link receipts} after it is on disk.
+ * transaction; {@link decisions} after it is on disk.
  */
 export class Committer {
   readonly #db: Database.Database;
@@ -85,6 +100,10 @@ export class Committer {
   readonly #insertRefusal: Database.Statement;
   readonly #insertGroup: Database.Statement;
   readonly #getGroup: Database.Statement;
+  /** Of the envelope that is being stored. They lie outside of the heap, where SQLite reads them as they are. */
+  readonly #entry = new Uint8Array(ENTRY_BYTES);
+  readonly #hash = new Uint8Array(SCRATCH_BYTES).subarray(0, HASH_BYTES);
+  readonly #entryLeaf = new Uint8Array(SCRATCH_BYTES).subarray(0, HASH_BYTES);
 
   constructor(
     db: Database.Database,
@@ -134,55 +153,57 @@ export class Committer {
   }
 
   /** Writes a group. Throws only when the database does; then nothing of it is on disk. */
-  judge(batches: readonly VerifiedBatch[]): Judged[] {
+  judge(batches: readonly VerifiedBatch[]): JudgedGroup {
     const group = this.#nextGroup++;
     const judged: Judged[] = [];
-    const leaves: Uint8Array[] = [];
+    const answers = new Answers(batches.reduce((sum, { items }) => sum + items.length, 0));
     const grown = new Set<OpenBatch>();
-    let stored = false;
+    let stored = 0;
     for (const batch of batches) {
       for (const item of batch.items) {
         const payload = new Uint8Array(batch.buffer, item.offset, item.length);
         const answer =
           item.refusal === null
-            ? this.#store(item, payload, group, leaves.length, grown)
-            : this.#refuse(item, payload, item.refusal);
+            ? this.#store(item, payload, { group, answers, grown })
+            : this.#refuse(item, payload, item.refusal, answers);
         judged.push(answer);
         // Within the transaction, so that counters written later in it do not mark more than they count.
-        this.#count(answer);
-        if (answer.kind === 'stored') stored = true;
-        if (answer.kind !== 'duplicate') leaves.push(answer.leaf);
+        this.#count(answer, item.receivedAtUs);
+        if (answer.kind === 'stored') stored += 1;
       }
     }
     this.#batches.writeCounts(grown);
     // Refusals alone are not kept: they are judged and answered anew if they come again.
-    if (stored) this.#insertGroup.run(group, this.#receiptMaker.logId, Buffer.concat(leaves));
-    return judged;
+    if (stored > 0) this.#insertGroup.run(group, this.#receiptMaker.logId, answers.leaves);
+    return { judged, answers, stored };
   }
 
   /** The answers to a group that is on disk. */
-  receipts(judged: readonly Judged[]): Decision[] {
-    const leaves = judged.filter(({ kind }) => kind !== 'duplicate').map(({ leaf }) => leaf);
-    const signed =
-      leaves.length === 0
-        ? null
-        : this.#receiptMaker.sign({ logId: this.#receiptMaker.logId, leaves });
-    let index = 0;
-    return judged.map((answer) => {
-      const receipt =
-        answer.kind === 'duplicate' || signed === null
-          ? this.#repeat(answer)
-          : this.#receiptMaker.receipt(signed, index++, answer.body);
-      return {
-        ticket: answer.item.ticket,
-        device: answer.item.device,
-        kind: answer.kind,
-        frames: answer.frames,
-        receipt,
-        refusal: answer.refusal,
-        retryCode: answer.retryCode,
-      };
-    });
+  decisions({ judged, answers }: JudgedGroup): PackedDecisions {
+    const signed = answers.size === 0 ? null : this.#receiptMaker.sign(answers.leaves);
+    const receipts = judged.map(({ index, before }) =>
+      before === null
+        ? { tree: (signed as SignedTree).tree, index, entry: null }
+        : this.#receiptMaker.receipt(this.#tree(before.group), before.index, before.body),
+    );
+    const sizes = receipts.map((one) =>
+      one instanceof Uint8Array ? one.length : receiptBytes(one),
+    );
+    const packer = new DecisionPacker(
+      judged.length,
+      sizes.reduce((sum, size) => sum + size, 0),
+    );
+    for (let k = 0; k < judged.length; k++) {
+      const receipt = receipts[k] as (typeof receipts)[number];
+      if (receipt instanceof Uint8Array) packer.receipts.set(receipt, packer.receiptAt);
+      else {
+        const { front } = signed as SignedTree;
+        const body = answers.body(receipt.index);
+        writeReceipt(packer.receipts, packer.receiptAt, front, body, receipt);
+      }
+      packer.add(judged[k] as Judged, sizes[k] as number);
+    }
+    return packer.packed();
   }
 
   /** The `stored` receipt of a statement that is in the table. */
@@ -201,21 +222,21 @@ export class Committer {
   #store(
     item: VerifiedItem,
     payload: Uint8Array,
-    group: number,
-    groupIndex: number,
-    grown: Set<OpenBatch>,
+    to: { group: number; answers: Answers; grown: Set<OpenBatch> },
   ): Judged {
+    const { group, answers, grown } = to;
     const device = this.#devices.get(item.device);
     const statementBytes = payload.subarray(STATEMENT_AT, SIGNATURE_AT);
     const { statement } = readStatement(statementBytes);
     if (device === undefined || statement === undefined) {
       throw new Error(`envelope ${item.ticket} was passed without a device or statement`);
     }
-    const hash = statementHash(statementBytes);
+    const hash = this.#hash;
+    hashInto(statementBytes, hash, 0);
     const sessionName = toHex(statement.session);
     const session = this.#devices.session(item.device, sessionName);
     if (session === null) {
-      return this.#withoutSession(item, payload, device, sessionName);
+      return this.#withoutSession(item, payload, device, sessionName, answers);
     }
     const last = statement.firstSequence + statement.count - 1;
     const streamName = `${session.id}:${statement.stream}`;
@@ -228,30 +249,36 @@ export class Committer {
       if (equalBytes(overlap.hash, hash)) {
         return this.#duplicate(item, device.keyId, statement, overlap);
       }
-      return this.#refuse(item, payload, {
-        code: 'RANGE_CONFLICT',
-        first: statement.firstSequence,
-        last,
-        storedStatement: toHex(overlap.hash),
-      });
+      const storedStatement = toHex(overlap.hash);
+      const first = statement.firstSequence;
+      return this.#refuse(
+        item,
+        payload,
+        { code: 'RANGE_CONFLICT', first, last, storedStatement },
+        answers,
+      );
     }
     // Only what is stored is remembered; after that the state of device and session counts.
     if (session.closed) {
-      return this.#refuse(item, payload, { code: 'SESSION_CLOSED', session: sessionName });
+      const refusal: Refusal = { code: 'SESSION_CLOSED', session: sessionName };
+      return this.#refuse(item, payload, refusal, answers);
     }
     if (device.revokedAtUs !== null) {
-      return this.#refuse(item, payload, { code: 'DEVICE_REVOKED', did: device.did });
+      const refusal: Refusal = { code: 'DEVICE_REVOKED', did: device.did };
+      return this.#refuse(item, payload, refusal, answers);
     }
     const challengeable = device.publicKey.type !== 'Ed25519';
     const kind = { stream: statement.stream, challengeable, clockTrusted: item.clockTrusted };
     const place = this.#batches.place(kind, item.receivedAtUs);
-    const entry = encodeEntry({
+    const entry = this.#entry;
+    writeEntry(entry, 0, {
       statement: statementBytes,
       signature: payload.subarray(SIGNATURE_AT, ENVELOPE_HEADER_BYTES),
       receivedAtUs: place.receivedAtUs,
       flags: item.clockTrusted ? 0 : INGEST_FLAGS.clockUntrusted,
     });
-    const entryLeaf = leafHash(entry);
+    const entryLeaf = this.#entryLeaf;
+    leafHashInto(entry, entryLeaf, 0);
     const row = { entry, frames: payload.subarray(ENVELOPE_HEADER_BYTES) };
     const index = this.#batches.append(place.batch, row, {
       device: item.device,
@@ -259,6 +286,11 @@ export class Committer {
       receivedAtUs: place.receivedAtUs,
     });
     grown.add(place.batch);
+    const answer = answers.add({
+      device: device.keyId,
+      statement: hash,
+      outcome: { kind: 'stored', entryLeaf },
+    });
     this.#insertStatement.run(
       session.id,
       statement.stream,
@@ -267,24 +299,20 @@ export class Committer {
       hash,
       entryLeaf,
       group,
-      groupIndex,
+      answer,
       place.batch.id,
       index,
     );
     this.#gaps.stored(session.id, statement.stream, statement.firstSequence, last, highest);
     this.#highest.set(streamName, Math.max(highest, last));
-    const body: ReceiptBody = {
-      device: device.keyId,
-      statement: hash,
-      outcome: { kind: 'stored', entryLeaf },
-    };
     return {
-      item,
+      ticket: item.ticket,
+      device: item.device,
       kind: 'stored',
       frames: statement.count,
-      ...answerOf(body),
       refusal: null,
       retryCode: null,
+      index: answer,
       before: null,
     };
   }
@@ -295,26 +323,31 @@ export class Committer {
     payload: Uint8Array,
     device: DeviceRecord,
     session: string,
+    answers: Answers,
   ): Judged {
     if (this.#devices.isPruned(item.device, session)) {
-      return this.#refuse(item, payload, { code: 'SESSION_CLOSED', session, pruned: true });
+      const refusal: Refusal = { code: 'SESSION_CLOSED', session, pruned: true };
+      return this.#refuse(item, payload, refusal, answers);
     }
     // The hello that names it may have been told to wait, and what it names must not be lost meanwhile.
     const waitUs = this.#devices.waitForSession(item.device, item.receivedAtUs);
-    if (waitUs === 0) return this.#refuse(item, payload, { code: 'SESSION_UNKNOWN', session });
+    if (waitUs === 0) {
+      return this.#refuse(item, payload, { code: 'SESSION_UNKNOWN', session }, answers);
+    }
     const code = 'SESSIONS_TOO_MANY';
-    const body: ReceiptBody = {
+    const index = answers.add({
       device: device.keyId,
       statement: statementHash(payload.subarray(STATEMENT_AT, SIGNATURE_AT)),
       outcome: { kind: 'retry', code, afterSeconds: Math.ceil(waitUs / 1e6) },
-    };
+    });
     return {
-      item,
+      ticket: item.ticket,
+      device: item.device,
       kind: 'retry',
       frames: 0,
-      ...answerOf(body),
       refusal: null,
       retryCode: code,
+      index,
       before: null,
     };
   }
@@ -330,19 +363,20 @@ export class Committer {
       statement: row.hash,
       outcome: { kind: 'stored', entryLeaf: row.entry_leaf },
     };
-    const before = { group: row.grp, index: row.grp_index };
     return {
-      item,
+      ticket: item.ticket,
+      device: item.device,
       kind: 'duplicate',
       frames: statement.count,
-      ...answerOf(body),
       refusal: null,
       retryCode: null,
-      before,
+      index: -1,
+      // A duplicate of this same group finds its group in the table too: it is on disk by the time it is answered.
+      before: { group: row.grp, index: row.grp_index, body: encodeReceiptBody(body) },
     };
   }
 
-  #refuse(item: VerifiedItem, payload: Uint8Array, refusal: Refusal): Judged {
+  #refuse(item: VerifiedItem, payload: Uint8Array, refusal: Refusal, answers: Answers): Judged {
     const device = this.#devices.get(item.device);
     const statementBytes = statementBytesOf(payload);
     const statement = statementBytes === null ? sha256(payload) : statementHash(statementBytes);
@@ -350,27 +384,21 @@ export class Committer {
       const detail = describeRefusal(refusal);
       this.#insertRefusal.run(item.receivedAtUs, item.device, refusal.code, statement, detail);
     }
-    const body: ReceiptBody = {
+    const index = answers.add({
       device: device?.keyId ?? new Uint8Array(32),
       statement,
       outcome: { kind: 'refused', code: refusal.code },
-    };
+    });
     return {
-      item,
+      ticket: item.ticket,
+      device: item.device,
       kind: 'refused',
       frames: 0,
-      ...answerOf(body),
       refusal,
       retryCode: null,
+      index,
       before: null,
     };
-  }
-
-  /** A duplicate of this same group finds its group in the table too: it is on disk by now. */
-  #repeat(answer: Judged): Uint8Array {
-    if (answer.before === null) throw new Error('only a duplicate has an earlier answer');
-    const { group, index } = answer.before;
-    return this.#receiptMaker.receipt(this.#tree(group), index, answer.body);
   }
 
   /** The receipt tree of a group that is on disk; the last few are kept, since duplicates come in runs. */
@@ -378,10 +406,7 @@ export class Committer {
     const known = this.#trees.get(group);
     if (known !== undefined) return known;
     const row = this.#getGroup.get(group) as { log_id: Buffer; leaves: Buffer };
-    const leaves = Array.from({ length: row.leaves.length / 32 }, (_, at) =>
-      row.leaves.subarray(at * 32, at * 32 + 32),
-    );
-    const signed = this.#receiptMaker.sign({ logId: row.log_id, leaves });
+    const signed = this.#receiptMaker.sign(row.leaves, row.log_id);
     if (this.#trees.size >= TREES_KEPT) this.#trees.delete(this.#trees.keys().next().value ?? 0);
     this.#trees.set(group, signed);
     return signed;
@@ -394,11 +419,10 @@ export class Committer {
     return (this.#findHighest.get(session, stream) as number | undefined) ?? -1;
   }
 
-  #count(answer: Judged): void {
-    const at = answer.item.receivedAtUs;
-    if (answer.kind === 'stored') this.#counters.stored(answer.item.device, answer.frames, at);
-    else if (answer.kind === 'refused') this.#counters.refused(answer.item.device, at);
-    else if (answer.kind === 'duplicate') this.#counters.duplicate(answer.item.device, at);
+  #count({ device, kind, frames }: Judged, atUs: number): void {
+    if (kind === 'stored') this.#counters.stored(device, frames, atUs);
+    else if (kind === 'refused') this.#counters.refused(device, atUs);
+    else if (kind === 'duplicate') this.#counters.duplicate(device, atUs);
   }
 
   #mayKeepRefusal(device: number, atUs: number): boolean {
@@ -418,10 +442,4 @@ export class Committer {
     this.#refusalRows.set(name, may ? kept + 1 : kept);
     return may;
   }
-}
-
-/** A receipt body's bytes and leaf hash. */
-function answerOf(body: ReceiptBody): { body: Uint8Array; leaf: Uint8Array } {
-  const bytes = encodeReceiptBody(body);
-  return { body: bytes, leaf: leafHash(bytes) };
 }

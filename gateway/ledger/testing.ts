@@ -16,6 +16,7 @@ import { type TestKey, testKeyNamed } from '../../proto/test-data/test-signer.js
 import { batchFile, readBatchFile } from '../core/batch-file.js';
 import type { SessionLimits } from '../core/config.js';
 import { GatewayKey } from '../core/gateway-key.js';
+import { unpackDecisions } from '../core/packed.js';
 import type { BatchRow, Decision, VerifiedBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import type { Refusal } from '../core/refusal.js';
@@ -161,7 +162,7 @@ export class TestLedger {
         return judgements;
       })();
       this.files.committed();
-      return this.committer.receipts(judged);
+      return unpackDecisions(this.committer.decisions(judged));
     } catch (error) {
       this.files.undo();
       this.batches.reload();

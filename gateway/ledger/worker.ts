@@ -5,13 +5,18 @@ import {
   receiveMessageOnPort,
   workerData,
 } from 'node:worker_threads';
-import { type ReceiptBody, sha256, statementBytesOf, statementHash } from '@waystone/proto';
+import { sha256, statementBytesOf, statementHash } from '@waystone/proto';
 import Database from 'better-sqlite3';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
-import { type PackedBatch, packDecisions, unpackBatch } from '../core/packed.js';
-import type { Decision, VerifiedBatch } from '../core/ports.js';
+import {
+  type PackedBatch,
+  type PackedDecisions,
+  packDecisions,
+  unpackBatch,
+} from '../core/packed.js';
+import type { Decision, EnvelopeItem, VerifiedBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import { type Call, isCall } from '../core/rpc.js';
 import { BatchFiles } from './batch-files.js';
@@ -98,7 +103,7 @@ function main(): void {
       }
     }
     const { fitting: group, tooMuch } = room.take(verified);
-    if (tooMuch.length > 0) answer(tooMuch.flatMap((batch) => refuseForNow(batch, room.code)));
+    if (tooMuch.length > 0) answer(refuseForNow(tooMuch, room.code));
     const asked = calls;
     verified = [];
     calls = [];
@@ -117,15 +122,14 @@ function main(): void {
           countersWrittenAtMs = performance.now();
           counters.write();
         }
-        for (const { kind } of judgements) if (kind === 'stored') storedSincePruned += 1;
+        storedSincePruned += judgements.stored;
         // Last, so that whatever the group refers to is on disk when it is.
         files.flush();
         return judgements;
       })();
       // On disk from here on.
       files.committed();
-      const decisions = committer.receipts(judged);
-      if (decisions.length > 0) answer(decisions);
+      if (judged.judged.length > 0) answer(committer.decisions(judged));
       for (const answer of answers) port.postMessage(answer);
     } catch (error) {
       // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
@@ -137,7 +141,7 @@ function main(): void {
       devices.reload();
       counters.reload();
       committer.reload();
-      answer(group.flatMap((batch) => refuseForNow(batch, 'DISK_FULL')));
+      answer(refuseForNow(group, 'DISK_FULL'));
       for (const call of asked) {
         const message = 'the disk is full; free space and try again';
         port.postMessage({ answer: call.call, error: { code: 'DISK_FULL', message } });
@@ -155,8 +159,7 @@ function main(): void {
     }
   };
 
-  const answer = (decided: readonly Decision[]): void => {
-    const decisions = packDecisions(decided);
+  const answer = (decisions: PackedDecisions): void => {
     port.postMessage({ decisions }, [decisions.numbers.buffer, decisions.receipts.buffer]);
   };
 
@@ -173,26 +176,22 @@ function main(): void {
     }
   };
 
-  const refuseForNow = (batch: VerifiedBatch, code: RetryCode): Decision[] =>
-    batch.items.map((item) => {
-      const payload = new Uint8Array(batch.buffer, item.offset, item.length);
+  const refuseForNow = (batches: readonly VerifiedBatch[], code: RetryCode): PackedDecisions => {
+    const refuse = (buffer: ArrayBuffer, item: EnvelopeItem): Decision => {
+      const payload = new Uint8Array(buffer, item.offset, item.length);
       const statement = statementBytesOf(payload);
-      const body: ReceiptBody = {
+      const receipt = receiptMaker.forBody({
         device: devices.get(item.device)?.keyId ?? new Uint8Array(32),
         statement: statement === null ? sha256(payload) : statementHash(statement),
         outcome: { kind: 'retry', code, afterSeconds: RETRY_SECONDS },
-      };
-      const [receipt] = receiptMaker.forBodies([body]);
-      return {
-        ticket: item.ticket,
-        device: item.device,
-        kind: 'retry',
-        frames: 0,
-        receipt: receipt as Uint8Array,
-        refusal: null,
-        retryCode: code,
-      };
-    });
+      });
+      const { ticket, device } = item;
+      return { ticket, device, kind: 'retry', frames: 0, receipt, refusal: null, retryCode: code };
+    };
+    return packDecisions(
+      batches.flatMap(({ buffer, items }) => items.map((item) => refuse(buffer, item))),
+    );
+  };
 
   for (const verifier of data.verifiers) {
     verifier.on('message', (message: PackedBatch) => {

@@ -79,7 +79,7 @@ export class ReceiptSender {
           ? { kind, code }
           : { kind, code, afterSeconds: RETRY_AFTER_SECONDS[code] ?? RETRY_AFTER_SECONDS.STOPPING },
     };
-    return this.#deps.receiptMaker.forBodies([body])[0] as Uint8Array;
+    return this.#deps.receiptMaker.forBody(body);
   }
 
   /** Tells the connected devices of a sealed dataset where their entries are. */
@@ -143,8 +143,7 @@ export class ReceiptSender {
         chainId: dat.chainId,
       },
     };
-    const [receipt] = this.#deps.receiptMaker.forBodies([body]);
-    this.#deps.send(device.id, receipt as Uint8Array);
+    this.#deps.send(device.id, this.#deps.receiptMaker.forBody(body));
   }
 
   /** A receipt that cannot be made is asked for again; it must not hold up anything. */

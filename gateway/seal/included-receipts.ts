@@ -1,5 +1,5 @@
-import { type ReceiptBody, statementHash, toHex } from '@waystone/proto';
-import type { ReceiptMaker } from '../core/receipt-maker.js';
+import { type MerkleTree, statementHash } from '@waystone/proto';
+import { Answers, type EntryPlace, type ReceiptMaker } from '../core/receipt-maker.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 
 /** Receipts under one signature; also how many go from thread to thread, and out, at a time. */
@@ -11,69 +11,63 @@ export interface IncludedChunk {
   readonly places: readonly number[];
   readonly lengths: readonly number[];
   /** The receipts, one after the other. */
-  readonly receipts: Uint8Array;
+  readonly receipts: Uint8Array<ArrayBuffer>;
 }
 
 /** Where device and statement lie in an entry (statement v1). */
 const DEVICE_AT = 48;
+const DEVICE_END = 80;
 const STATEMENT_BYTES = 200;
 
 /**
  * Walks a sealed dataset once and makes the receipts that say where devices' entries are.
  *
+ * @param known the tree over the dataset's entries, or null to make it from them.
  * @param devices key ids in hex.
  * @param indexes only the entries at these places, or null for all.
  */
 export async function* includedReceipts(
   folder: string,
   receiptMaker: ReceiptMaker,
+  known: MerkleTree | null,
   devices: readonly string[],
   indexes: readonly number[] | null,
 ): AsyncGenerator<IncludedChunk> {
-  const places = new Map(devices.map((device, place) => [device, place]));
+  const placeOf = new Map(devices.map((device, place) => [device, place]));
   const wanted = indexes === null ? null : new Set(indexes);
   const dataset = await DatasetReader.open(folder);
   try {
-    const tree = await dataset.tree();
-    let found: { place: number; body: ReceiptBody; path: Uint8Array[] }[] = [];
-    for await (const [index, entry] of dataset.entries()) {
-      if (wanted !== null && !wanted.has(index)) continue;
-      const device = entry.slice(DEVICE_AT, DEVICE_AT + 32);
-      const place = places.get(toHex(device));
-      if (place === undefined) continue;
-      const body: ReceiptBody = {
-        device,
-        statement: statementHash(entry.subarray(0, STATEMENT_BYTES)),
-        outcome: {
-          kind: 'included',
-          entryLeaf: tree.leaf(index),
-          root: tree.root,
-          index,
-          count: tree.size,
-        },
-      };
-      found.push({ place, body, path: tree.inclusionProof(index) });
-      if (found.length < RECEIPTS_EACH) continue;
-      yield chunkOf(receiptMaker, found);
-      found = [];
+    const tree = known ?? (await dataset.tree());
+    const { root, size: count } = tree;
+    let places: number[] = [];
+    let entries: EntryPlace[] = [];
+    let answers = new Answers(RECEIPTS_EACH);
+    const chunk = (): IncludedChunk => {
+      const { bytes: receipts, lengths } = receiptMaker.receipts(answers, entries);
+      const made = { places, lengths, receipts };
+      places = [];
+      entries = [];
+      answers = new Answers(RECEIPTS_EACH);
+      return made;
+    };
+    for await (const run of dataset.runs()) {
+      for (const [k, entry] of run.entries.entries()) {
+        const index = run.first + k;
+        if (wanted !== null && !wanted.has(index)) continue;
+        const place = placeOf.get(entry.toString('hex', DEVICE_AT, DEVICE_END));
+        if (place === undefined) continue;
+        places.push(place);
+        entries.push({ tree, index });
+        answers.add({
+          device: entry.subarray(DEVICE_AT, DEVICE_END),
+          statement: statementHash(entry.subarray(0, STATEMENT_BYTES)),
+          outcome: { kind: 'included', entryLeaf: tree.leaf(index), root, index, count },
+        });
+        if (answers.size === RECEIPTS_EACH) yield chunk();
+      }
     }
-    if (found.length > 0) yield chunkOf(receiptMaker, found);
+    if (answers.size > 0) yield chunk();
   } finally {
     await dataset.close();
   }
-}
-
-function chunkOf(
-  receiptMaker: ReceiptMaker,
-  found: readonly { place: number; body: ReceiptBody; path: Uint8Array[] }[],
-): IncludedChunk {
-  const receipts = receiptMaker.forBodies(
-    found.map(({ body }) => body),
-    found.map(({ path }) => path),
-  );
-  return {
-    places: found.map(({ place }) => place),
-    lengths: receipts.map(({ length }) => length),
-    receipts: Buffer.concat(receipts),
-  };
 }

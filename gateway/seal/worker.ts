@@ -1,6 +1,7 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import type { MerkleTree } from '@waystone/proto';
 import { batchFile, readBatchFile } from '../core/batch-file.js';
 import { crashPoint } from '../core/crash-point.js';
 import { syncFolder } from '../core/durable.js';
@@ -9,6 +10,7 @@ import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
 import type { SealedDataset, SealingBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import { serveCalls } from '../core/rpc.js';
+import { yieldToOthers } from '../core/thread-priority.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 import {
   addCheckpoint,
@@ -22,11 +24,18 @@ import { type IncludedChunk, includedReceipts } from './included-receipts.js';
 
 const { dataFolder, privateKey, logId } = workerData as DatasetThreadData;
 const receiptMaker = new ReceiptMaker(new GatewayKey(privateKey), logId);
+/**
+ * Below the threads that devices wait for. Higher, and a PUBACK waits for its turn behind the sealing of a large batch;
+ * lower, and sealing does not keep up with devices that send as fast as they can.
+ */
+const NICENESS = 5;
 /** A dataset folder on its way out. */
 const REMOVED_PREFIX = '.removed-';
 
 const included = new Map<number, AsyncGenerator<IncludedChunk>>();
 let lastIncluded = 0;
+/** The tree of the newest dataset, until its `included` receipts are asked for. */
+let newest: { readonly root: string; readonly tree: MerkleTree } | null = null;
 const datasetsFolder = join(dataFolder, 'datasets');
 
 /** The dataset thread: all work on dataset folders that takes time. */
@@ -47,7 +56,8 @@ const operations = {
     const options = { identity, parent: datasetsFolder, didOf };
     const prepared = await prepareDatasetFolder(options, rows);
     crashPoint('seal:written');
-    const { root, count, manifestHash, manifest } = await publishDatasetFolder(prepared);
+    const { root, count, manifestHash, manifest, tree } = await publishDatasetFolder(prepared);
+    newest = { root: manifest.root, tree };
     const { minUs, maxUs } = manifest.time;
     return { root, count, manifestHash, minTimeUs: minUs, maxTimeUs: maxUs };
   },
@@ -65,8 +75,10 @@ const operations = {
     indexes: readonly number[] | null,
   ): number => {
     const number = ++lastIncluded;
-    const walk = includedReceipts(join(datasetsFolder, root), receiptMaker, devices, indexes);
-    included.set(number, walk);
+    const tree = newest?.root === root ? newest.tree : null;
+    if (tree !== null) newest = null;
+    const folder = join(datasetsFolder, root);
+    included.set(number, includedReceipts(folder, receiptMaker, tree, devices, indexes));
     return number;
   },
 
@@ -131,4 +143,5 @@ const operations = {
 export type DatasetOperations = typeof operations;
 
 giveMemoryBackWhenIdle();
+yieldToOthers(NICENESS);
 serveCalls(parentPort as MessagePort, operations);
