@@ -45,6 +45,8 @@ export interface Counts {
 /** Times from the intended instant of sending to the answer, ms, sorted. */
 export interface Latencies {
   readonly sent: number;
+  /** Of those, how many were acknowledged by the time that the last was due. */
+  readonly inTime: number;
   readonly late: number;
   readonly acknowledged: number[];
   readonly receipted: number[];
@@ -134,6 +136,7 @@ const calls = {
    */
   pace: async ({ rate, seconds }: { rate: number; seconds: number }): Promise<Latencies> => {
     latencies = { acknowledged: [], receipted: [] };
+    const acknowledgedBefore = acknowledgedInAll();
     const startMs = performance.now();
     let sent = 0;
     let late = 0;
@@ -155,11 +158,13 @@ const calls = {
       if (nowMs - dueMs > 5) late += 1;
       if (sent % 200 === 0) await new Promise(setImmediate);
     }
+    const inTime = acknowledgedInAll() - acknowledgedBefore;
     await settle(30_000);
     isMeasuring = false;
     const sorted = (values: number[]) => Float64Array.from(values).sort();
     return {
       sent,
+      inTime,
       late,
       acknowledged: [...sorted(latencies.acknowledged)],
       receipted: [...sorted(latencies.receipted)],
@@ -202,6 +207,10 @@ const calls = {
 };
 
 export type LoadCalls = typeof calls;
+
+function acknowledgedInAll(): number {
+  return devices.reduce((sum, { client }) => sum + (client?.acknowledged ?? 0), 0);
+}
 
 function measure(times: number[], intendedMs: number | undefined): void {
   if (isMeasuring && intendedMs !== undefined && intendedMs > 0) {
