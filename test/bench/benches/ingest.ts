@@ -128,13 +128,11 @@ export function nameOf({ keyType, framesEach, connections, window }: Case): stri
 
 /** Envelopes that one run may use, from what a fast machine of two cores takes. */
 function settingsOf(one: Case, quick: boolean): IngestOptions {
-  const seconds = quick ? 3 : 6;
+  const seconds = quick ? 3 : 4;
   // Code is compiled for seconds after the start, at a fifth of all CPU.
-  const warmUpSeconds = quick ? 1.5 : 8;
-  const perSecond = one.framesEach === 1 ? 17_000 : 260_000 / one.framesEach;
-  const envelopes = Math.ceil(
-    perSecond * (seconds + warmUpSeconds) * (one.framesEach > 64 ? 1 : 1.1),
-  );
+  const warmUpSeconds = quick ? 1.5 : 6;
+  const perSecond = one.framesEach === 1 ? 21_000 : 400_000 / one.framesEach;
+  const envelopes = Math.ceil(perSecond * (seconds + warmUpSeconds));
   return { ...one, seconds, warmUpSeconds, envelopes };
 }
 
