@@ -1,7 +1,8 @@
 import { verify } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { isAcceptedEd25519Point, isLowS, keyObject, type PublicKey, sha256 } from '@waystone/proto';
 import secp256k1 from 'secp256k1/bindings.js';
-import sodium from 'sodium-native';
+import type Sodium from 'sodium-native';
 
 /**
  * The signature rule of `@waystone/proto`, with the fastest library for each key type: libsecp256k1, libsodium,
@@ -17,7 +18,7 @@ export function verifyNative(key: PublicKey, message: Uint8Array, signature: Uin
         return secp256k1.ecdsaVerify(signature, sha256(message), uncompressed(key));
       case 'Ed25519':
         if (!isAcceptedEd25519Point(key.bytes)) return false;
-        return sodium.crypto_sign_verify_detached(signature, message, key.bytes);
+        return sodium().crypto_sign_verify_detached(signature, message, key.bytes);
       case 'P-256':
         return verify(
           'sha256',
@@ -29,6 +30,14 @@ export function verifyNative(key: PublicKey, message: Uint8Array, signature: Uin
   } catch {
     return false; // The libraries throw for r, s or keys out of range.
   }
+}
+
+let loaded: typeof Sodium | null = null;
+
+/** Loaded for the first Ed25519 key: many fleets have none, and it takes 2 MB in each thread. */
+function sodium(): typeof Sodium {
+  loaded ??= createRequire(import.meta.url)('sodium-native') as typeof Sodium;
+  return loaded;
 }
 
 /** Of keys that are still in use. */

@@ -3,6 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /**
+ * Young generation of a thread that only answers now and then, MB. V8 lets it grow to 48 MB in a burst, of logins for
+ * instance, and gives back little of that afterwards.
+ */
+export const SMALL_THREAD = { resourceLimits: { maxYoungGenerationSizeMb: 6 } };
+
+/**
  * Starts a thread of the gateway. Node 20 cannot load TypeScript in a worker, so threads run from `dist/` also
  * when the caller runs from source.
  *

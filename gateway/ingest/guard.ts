@@ -111,11 +111,12 @@ export class GuardedSocket extends Duplex {
     this.#socket = socket;
     this.#limits = limits;
     this.handler = handler;
-    socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    socket.on('end', () => this.push(null));
-    socket.on('close', () => this.destroy());
-    socket.on('error', (error) => this.destroy(error));
-    socket.on('drain', () => this.hold('unsent', false));
+    guards.set(socket, this);
+    socket.on('data', onData);
+    socket.on('end', onEnd);
+    socket.on('close', onClose);
+    socket.on('error', onError);
+    socket.on('drain', onDrain);
   }
 
   get remoteAddress(): string {
@@ -215,7 +216,8 @@ export class GuardedSocket extends Duplex {
     this.#packet = null;
   }
 
-  #take(chunk: Buffer): void {
+  /** Takes what the socket read. */
+  receive(chunk: Buffer): void {
     if (this.#isClosing) return;
     if (this.#holds !== 0) {
       // It was held between the kernel's reading and this call.
@@ -399,6 +401,32 @@ export class GuardedSocket extends Duplex {
   #pass(packet: Buffer): void {
     if (!this.push(packet)) this.hold('broker', true);
   }
+}
+
+/**
+ * The guard of each socket, for the listeners below: listeners of its own would cost every silent connection half a
+ * kilobyte.
+ */
+const guards = new WeakMap<Socket, GuardedSocket>();
+
+function onData(this: Socket, chunk: Buffer): void {
+  guards.get(this)?.receive(chunk);
+}
+
+function onEnd(this: Socket): void {
+  guards.get(this)?.push(null);
+}
+
+function onClose(this: Socket): void {
+  guards.get(this)?.destroy();
+}
+
+function onError(this: Socket, error: Error): void {
+  guards.get(this)?.destroy(error);
+}
+
+function onDrain(this: Socket): void {
+  guards.get(this)?.hold('unsent', false);
 }
 
 /** Where the header of a packet ends of which `have` bytes are there, or 0 when it is not whole. */

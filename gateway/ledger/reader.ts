@@ -1,6 +1,6 @@
 import type { Worker } from 'node:worker_threads';
 import { connectCalls, type Remote } from '../core/rpc.js';
-import { startThread } from '../core/thread-file.js';
+import { SMALL_THREAD, startThread } from '../core/thread-file.js';
 import type { LedgerQueries } from './queries.js';
 
 /** Reads on the ledger from a thread with a read-only connection. */
@@ -11,7 +11,10 @@ export class LedgerReader {
 
   /** The ledger must be open: the reader does not create it. */
   constructor(dataFolder: string, onFatal: (error: Error) => void) {
-    this.#worker = startThread(import.meta.url, 'reader-worker.js', { workerData: { dataFolder } });
+    this.#worker = startThread(import.meta.url, 'reader-worker.js', {
+      workerData: { dataFolder },
+      ...SMALL_THREAD,
+    });
     this.#worker.on('error', (error) => onFatal(error as Error));
     const calls = connectCalls<LedgerQueries & { close(): void }>(this.#worker, 'ledger reader');
     this.calls = calls;
