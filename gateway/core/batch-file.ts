@@ -40,12 +40,23 @@ export function batchFileBytes({ entries, bytes }: BatchFileExtent): number {
   return BATCH_FILE_HEADER.length + entries * BATCH_RECORD_HEAD_BYTES + bytes;
 }
 
+/** Bytes that stand in a file at a place, whatever the file says. */
+export interface FilePatch {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * The rows of a batch in order. Memory: one run of 4 MiB; a row stays valid while it is held.
  *
+ * @param patches what the ledger holds of the file because it was not synced yet, in order.
  * @throws WaystoneError LEDGER_BROKEN when the file does not hold what `extent` says.
  */
-export function* readBatchFile(file: string, extent: BatchFileExtent): Generator<BatchRow> {
+export function* readBatchFile(
+  file: string,
+  extent: BatchFileExtent,
+  patches: readonly FilePatch[] = [],
+): Generator<BatchRow> {
   if (extent.entries === 0) return;
   const broken = (what: string): WaystoneError =>
     new WaystoneError(
@@ -61,7 +72,7 @@ export function* readBatchFile(file: string, extent: BatchFileExtent): Generator
     const take = (at: number, length: number): Buffer => {
       if (at + length > end) throw broken(`has a record beyond its ${end} bytes at ${at}`);
       if (at + length > chunkAt + chunk.length) {
-        chunk = readFully(fd, at, Math.min(Math.max(READ_BYTES, length), end - at));
+        chunk = readFully(fd, at, Math.min(Math.max(READ_BYTES, length), end - at), patches);
         chunkAt = at;
         if (chunk.length < length) {
           throw broken(`ends at byte ${at + chunk.length} and should have ${end}`);
@@ -87,13 +98,21 @@ export function* readBatchFile(file: string, extent: BatchFileExtent): Generator
 }
 
 /** Fewer bytes than `length` only at the end of the file. */
-function readFully(fd: number, at: number, length: number): Buffer {
+function readFully(fd: number, at: number, length: number, patches: readonly FilePatch[]): Buffer {
   const bytes = Buffer.allocUnsafeSlow(length);
   let got = 0;
   while (got < length) {
     const read = readSync(fd, bytes, got, length - got, at + got);
     if (read === 0) break;
     got += read;
+  }
+  for (const patch of patches) {
+    const from = Math.max(patch.at, at);
+    const until = Math.min(patch.at + patch.bytes.length, at + length);
+    // One that begins behind a hole in the file would not make it whole.
+    if (from >= until || from > at + got) continue;
+    bytes.set(patch.bytes.subarray(from - patch.at, until - patch.at), from - at);
+    got = Math.max(got, until - at);
   }
   return bytes.subarray(0, got);
 }

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { toHex } from '@waystone/proto';
 import { EntryAudit } from '../audit/entry-audit.js';
 import { type CheckName as AuditCheck, Report } from '../audit/report.js';
-import { batchFile, batchFileBytes, readBatchFile } from '../core/batch-file.js';
+import { batchFile, batchFileBytes, type FilePatch, readBatchFile } from '../core/batch-file.js';
 import { messageOf } from '../core/errors.js';
 import { verifyNative } from '../core/native-signature.js';
 import type { BatchRecord, FsckContext } from './context.js';
@@ -45,8 +45,8 @@ export function checkBatchFile(
   }
   const file = batchFile(dataFolder, batch.id);
   const facts = { batch: batch.id, file };
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? null;
-  if (size === null) {
+  const written = statSync(file, { throwIfNoEntry: false })?.size ?? null;
+  if (written === null) {
     report.find(
       CHECK,
       'BATCH_FILE_MISSING',
@@ -57,6 +57,14 @@ export function checkBatchFile(
     return null;
   }
   const committed = batchFileBytes(batch);
+  // The next start writes these again.
+  const unsynced = context.db
+    .prepare('SELECT at, bytes FROM unsynced WHERE batch = ? ORDER BY at')
+    .all(batch.id) as FilePatch[];
+  const size = unsynced.reduce(
+    (end, { at, bytes }) => (at <= end ? Math.max(end, at + bytes.length) : end),
+    written,
+  );
   if (size < committed) {
     report.find(
       CHECK,
@@ -83,7 +91,7 @@ export function checkBatchFile(
   let offset = 0;
   let isRead = true;
   try {
-    for (const { entry, frames } of readBatchFile(file, batch)) {
+    for (const { entry, frames } of readBatchFile(file, batch, unsynced)) {
       // The ledger does not say which realm a batch is for: that of its first entry, and no other.
       entries ??= new EntryAudit(
         audit,

@@ -11,20 +11,27 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ENTRY_BYTES } from '@waystone/proto';
+import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { batchFile, batchFileBytes, readBatchFile } from '../core/batch-file.js';
 import type { BatchRow } from '../core/ports.js';
 import { BatchFiles } from './batch-files.js';
+import { UNSYNCED_DDL, UnsyncedTable } from './unsynced.js';
 
 let folder: string;
+let db: Database.Database;
 let files: BatchFiles;
+const open = (): BatchFiles => new BatchFiles(folder, new UnsyncedTable(db));
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'waystone-batch-files-'));
-  files = new BatchFiles(folder);
+  db = new Database(':memory:');
+  db.exec(UNSYNCED_DDL);
+  files = open();
 });
 afterEach(() => {
   files.close();
+  db.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -51,6 +58,18 @@ const read = (batch: number, rows: readonly BatchRow[]): BatchRow[] =>
     entry: Uint8Array.from(entry),
     frames: Uint8Array.from(frames),
   }));
+const unsyncedRows = () => new UnsyncedTable(db).all();
+
+/** What a power cut may do to bytes that no sync confirmed: the first half of them zeros, the rest not there. */
+function loseUnsynced(): void {
+  const [first] = unsyncedRows();
+  if (first === undefined) return;
+  const file = batchFile(folder, first.batch);
+  const bytes = readFileSync(file);
+  const kept = first.at + Math.floor((bytes.length - first.at) / 2);
+  writeFileSync(file, bytes.fill(0, first.at).subarray(0, kept));
+}
+
 const broken = expect.objectContaining({ code: 'LEDGER_BROKEN' });
 
 it('gives back what it took, over groups, restarts and undone groups', () => {
@@ -58,8 +77,15 @@ it('gives back what it took, over groups, restarts and undone groups', () => {
     fc.property(
       fc.array(
         fc.record({
-          sizes: fc.array(fc.integer({ min: 0, max: 3000 }), { maxLength: 5 }),
-          ending: fc.constantFrom('commit', 'undo', 'die before the commit', 'restart'),
+          sizes: fc.array(fc.integer({ min: 0, max: 9000 }), { maxLength: 5 }),
+          ending: fc.constantFrom(
+            'commit',
+            'undo',
+            'die before the commit',
+            'restart',
+            'power cut',
+            'stop',
+          ),
         }),
         { maxLength: 12 },
       ),
@@ -67,19 +93,28 @@ it('gives back what it took, over groups, restarts and undone groups', () => {
         let rows: BatchRow[] = [];
         let fill = 0;
         for (const { sizes, ending } of groups) {
+          db.exec('BEGIN');
           const all = write(
             7,
             rows,
-            sizes.map((size) => row(++fill % 256, size)),
+            sizes.map((size) => row((++fill % 255) + 1, size)),
           );
-          if (ending === 'undo') files.undo();
-          else if (ending !== 'die before the commit') {
+          if (ending === 'undo' || ending === 'die before the commit') {
+            db.exec('ROLLBACK');
+            if (ending === 'undo') files.undo();
+          } else {
+            db.exec('COMMIT');
             files.committed();
             rows = all;
+            if (ending === 'stop') {
+              files.sync();
+              expect(unsyncedRows()).toEqual([]);
+            }
           }
           if (ending !== 'commit' && ending !== 'undo') {
             files.close();
-            files = new BatchFiles(folder);
+            if (ending === 'power cut') loseUnsynced();
+            files = open();
             files.reconcile([{ id: 7, ...extentOf(rows) }]);
           }
           const bytes = (all: BatchRow[]) =>
@@ -89,10 +124,45 @@ it('gives back what it took, over groups, restarts and undone groups', () => {
         files.remove(7);
         files.committed();
         expect(existsSync(batchFile(folder, 7))).toBe(false);
+        expect(unsyncedRows()).toEqual([]);
       },
     ),
     { numRuns: 30 },
   );
+});
+
+it('syncs a file for a large group, for many bytes of small ones, and when its batch is closed', () => {
+  let rows = write(1, [], [row(1, 100)]);
+  files.committed();
+  expect(unsyncedRows()).toHaveLength(1);
+  rows = write(1, rows, [row(2, 20_000)]);
+  files.committed();
+  expect(unsyncedRows()).toHaveLength(0);
+  for (let most = 0, k = 0; k < 60; k++) {
+    rows = write(1, rows, [row(3, 10_000)]);
+    files.committed();
+    const bytes = unsyncedRows().reduce((sum, one) => sum + one.bytes.length, 0);
+    most = Math.max(most, bytes);
+    expect(bytes).toBeLessThanOrEqual(256 * 1024);
+    if (k === 59) expect(most).toBeGreaterThan(128 * 1024);
+  }
+  write(1, rows, [row(4, 1)]);
+  files.committed();
+  expect(unsyncedRows().length).toBeGreaterThan(0);
+  files.finish(1);
+  files.flush();
+  files.committed();
+  expect(unsyncedRows()).toHaveLength(0);
+});
+
+it('is read with what the ledger holds of it, for who finds it after a power cut', () => {
+  const rows = write(1, [], [row(1, 300), row(2, 300)]);
+  files.committed();
+  const patches = unsyncedRows();
+  loseUnsynced();
+  expect(() => read(1, rows)).toThrow(broken);
+  const found = [...readBatchFile(batchFile(folder, 1), extentOf(rows), patches)];
+  expect(found.map(({ frames }) => frames[0])).toEqual([1, 2]);
 });
 
 it('reads rows larger than its buffer', () => {
@@ -128,6 +198,7 @@ it('keeps the files of sealed batches while a backup runs', () => {
 it('says which file is missing, short, or not what the ledger says', () => {
   const rows = write(1, [], [row(1, 100), row(2, 50)]);
   files.committed();
+  files.sync();
   const file = batchFile(folder, 1);
   const whole = readFileSync(file);
   const extent = extentOf(rows);

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fdatasyncSync,
   ftruncateSync,
   openSync,
@@ -22,9 +23,19 @@ import {
 import { makeFolder, syncFolderNow } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
 import type { BatchRow } from '../core/ports.js';
+import type { UnsyncedTable } from './unsynced.js';
 
 /** First size of the buffer in which a group's records of one batch are put together. */
 const STAGE_BYTES = 256 * 1024;
+
+/**
+ * A group of at most so many bytes is not worth a sync of its file: its bytes go into the WAL as well. More bytes would
+ * cost more there, three writes each, than a sync takes.
+ */
+const SMALL_GROUP_BYTES = 16 * 1024;
+
+/** A file is synced when so many of its bytes are not: they take room in the database. */
+const UNSYNCED_BYTES_MAX = 256 * 1024;
 
 /** A file that grows. */
 interface GrowingFile {
@@ -33,17 +44,22 @@ interface GrowingFile {
   committed: number;
   stage: Buffer;
   staged: number;
+  /** Bytes that are durable in the database alone; and what that is once the present group is committed. */
+  unsynced: number;
+  unsyncedNext: number;
   /** The batch takes no more entries: the file is closed once it is on disk. */
   isLast: boolean;
 }
 
 /**
- * The files of the open batches, written by the ledger's thread alone. A group's records are written and synced
- * before its transaction commits; what a commit did not confirm is cut off, and each byte of a frame is written once
- * here, where the database would write it to its log first and to its table again.
+ * The files of the open batches, written by the ledger's thread alone. A group's records are written before its
+ * transaction commits, and synced, or put into the transaction where they are few; what a commit did not confirm is cut
+ * off. Each byte of a large group is written once, where the database would write it to its log first and to its table
+ * again.
  */
 export class BatchFiles {
   readonly #dataFolder: string;
+  readonly #unsynced: UnsyncedTable | null;
   readonly #growing = new Map<number, GrowingFile>();
   /** Sealed in the present group; and in groups that are on disk. */
   #removing: number[] = [];
@@ -51,14 +67,19 @@ export class BatchFiles {
   /** A backup copies files: none may go. */
   #isHeld = false;
 
-  /** @param dataFolder the gateway's data folder; the folder of batch files is made when it is not there. */
-  constructor(dataFolder: string) {
+  /**
+   * @param dataFolder the gateway's data folder; the folder of batch files is made when it is not there.
+   * @param unsynced where the bytes of small groups are durable, or null to sync the files for each group.
+   */
+  constructor(dataFolder: string, unsynced: UnsyncedTable | null) {
     this.#dataFolder = dataFolder;
+    this.#unsynced = unsynced;
     makeFolder(join(dataFolder, BATCH_FILES_FOLDER));
   }
 
   /**
-   * At start: removes files that no unsealed batch names, and cuts off what no commit confirmed.
+   * At start: removes files that no unsealed batch names, writes what may not have been synced, and cuts off what no
+   * commit confirmed.
    *
    * @throws WaystoneError LEDGER_BROKEN when a file is missing or shorter than what was committed.
    */
@@ -68,6 +89,7 @@ export class BatchFiles {
     for (const name of readdirSync(folder)) {
       if (!wanted.has(name)) unlinkSync(join(folder, name));
     }
+    this.#writeUnsynced(wanted);
     for (const batch of unsealed) {
       if (batch.entries === 0) continue;
       const file = batchFile(this.#dataFolder, batch.id);
@@ -106,16 +128,60 @@ export class BatchFiles {
     if (file !== undefined) file.isLast = true;
   }
 
-  /** Writes and syncs what was added: the last thing before the transaction commits. */
+  /** Writes what was added and makes it durable with the transaction: the last thing before that commits. */
   flush(): void {
     for (const [batch, file] of this.#growing) {
+      file.unsyncedNext = file.unsynced;
       if (file.staged > 0) {
         if (file.fd === -1) file.fd = this.#open(batch, file.committed);
-        for (let at = 0; at < file.staged; ) {
-          at += writeSync(file.fd, file.stage, at, file.staged - at, file.committed + at);
+        writeFully(file.fd, file.stage.subarray(0, file.staged), file.committed);
+        if (this.#isSmall(file)) {
+          this.#unsynced?.add(batch, file.committed, file.stage.subarray(0, file.staged));
+          file.unsyncedNext += file.staged;
+          continue;
         }
-        fdatasyncSync(file.fd);
+        this.#sync(batch, file);
+      } else if (file.isLast && file.unsynced > 0) this.#sync(batch, file);
+    }
+  }
+
+  /** Syncs all files, in a transaction: nothing is left to be written again at the next start. */
+  sync(): void {
+    for (const [batch, file] of this.#growing) {
+      if (file.unsynced > 0) this.#sync(batch, file);
+    }
+  }
+
+  #isSmall({ isLast, staged, unsynced }: GrowingFile): boolean {
+    return (
+      this.#unsynced !== null &&
+      !isLast &&
+      staged <= SMALL_GROUP_BYTES &&
+      unsynced + staged <= UNSYNCED_BYTES_MAX
+    );
+  }
+
+  #sync(batch: number, file: GrowingFile): void {
+    fdatasyncSync(file.fd);
+    // Also what the counting has forgotten, after an undone group.
+    this.#unsynced?.clear(batch);
+    file.unsyncedNext = 0;
+  }
+
+  #writeUnsynced(wanted: ReadonlyMap<string, BatchFileExtent>): void {
+    const rows = this.#unsynced?.all() ?? [];
+    for (const batch of new Set(rows.map((row) => row.batch))) {
+      const file = batchFile(this.#dataFolder, batch);
+      // That a file is missing is said below.
+      if (!wanted.has(`${batch}`) || !existsSync(file)) continue;
+      const fd = openSync(file, 'r+');
+      try {
+        for (const row of rows) if (row.batch === batch) writeFully(fd, row.bytes, row.at);
+        fdatasyncSync(fd);
+      } finally {
+        closeSync(fd);
       }
+      this.#unsynced?.clear(batch);
     }
   }
 
@@ -124,6 +190,7 @@ export class BatchFiles {
     for (const [batch, file] of this.#growing) {
       file.committed += file.staged;
       file.staged = 0;
+      file.unsynced = file.unsyncedNext;
       if (file.stage.length > STAGE_BYTES * 16) file.stage = Buffer.alloc(0);
       if (file.isLast) this.#close(batch, file);
     }
@@ -145,6 +212,7 @@ export class BatchFiles {
 
   /** The batch is sealed: its file goes once the transaction is on disk. */
   remove(batch: number): void {
+    this.#unsynced?.clear(batch);
     this.#removing.push(batch);
   }
 
@@ -166,7 +234,15 @@ export class BatchFiles {
     let file = this.#growing.get(batch);
     if (file === undefined) {
       const committed = before.entries === 0 ? 0 : batchFileBytes(before);
-      file = { fd: -1, committed, stage: Buffer.alloc(0), staged: 0, isLast: false };
+      file = {
+        fd: -1,
+        committed,
+        stage: Buffer.alloc(0),
+        staged: 0,
+        unsynced: 0,
+        unsyncedNext: 0,
+        isLast: false,
+      };
       this.#growing.set(batch, file);
       if (committed === 0) {
         file.stage = Buffer.allocUnsafeSlow(STAGE_BYTES);
@@ -202,5 +278,11 @@ export class BatchFiles {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
     }
+  }
+}
+
+function writeFully(fd: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length; ) {
+    at += writeSync(fd, bytes, at, bytes.length - at, position + at);
   }
 }

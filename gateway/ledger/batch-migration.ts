@@ -17,7 +17,7 @@ export function moveEnvelopesToFiles(db: Database.Database, dataFolder: string):
     .prepare("SELECT id FROM batches WHERE state IN ('open', 'due', 'frozen', 'logged')")
     .pluck()
     .all() as number[];
-  const files = new BatchFiles(dataFolder);
+  const files = new BatchFiles(dataFolder, null);
   const rowsFrom = db.prepare(
     'SELECT entry, frames FROM envelopes WHERE id >= ? AND id < ? ORDER BY id LIMIT ?',
   );

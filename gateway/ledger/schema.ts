@@ -4,6 +4,7 @@ import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { GROWTH_DDL } from './growth-migration.js';
 import { RELAYS_DDL } from './relays.js';
+import { UNSYNCED_DDL } from './unsynced.js';
 import { PAGE_BYTES, WAL_BYTES_MAX, WAL_CHECKPOINT_PAGES } from './wal-keeper.js';
 
 /**
@@ -141,6 +142,7 @@ CREATE TABLE pruned_sessions (
   PRIMARY KEY (device, mark)
 ) WITHOUT ROWID;
 `,
+  UNSYNCED_DDL,
 ];
 
 /** Version of the tables that this release reads and writes. */

@@ -29,6 +29,7 @@ import { loadIdentity } from './identity.js';
 import { ledgerOperations } from './operations.js';
 import { Pruner, type SettledBy } from './pruning.js';
 import { prepareLedger } from './schema.js';
+import { UnsyncedTable } from './unsynced.js';
 
 export const GATEWAY = new GatewayKey(testKeyNamed('secp256k1', 'ledger gateway').privateKey);
 
@@ -105,7 +106,7 @@ export class TestLedger {
     const dataFolder = dirname(file === ':memory:' ? logHeadFile : file);
     this.#dataFolder = dataFolder;
     prepareLedger(this.db, dataFolder);
-    this.files = new BatchFiles(dataFolder);
+    this.files = new BatchFiles(dataFolder, new UnsyncedTable(this.db));
     this.logId = loadIdentity(this.db, { gateway: GATEWAY, logHeadFile }).logId;
     this.devices = new DeviceTable(this.db, { ...SESSION_LIMITS, ...options.sessions });
     this.batches = new BatchTable(this.db, {
@@ -249,7 +250,7 @@ function packed(items: readonly TestItem[], nextTicket: () => number): VerifiedB
 export function withoutSessionPruning(db: Database.Database): void {
   db.exec(
     `DROP INDEX sessions_open; DROP INDEX sessions_kept; DROP INDEX sessions_prunable;
-     ALTER TABLE sessions DROP COLUMN prune_after; DROP TABLE pruned_sessions;
+     ALTER TABLE sessions DROP COLUMN prune_after; DROP TABLE pruned_sessions; DROP TABLE unsynced;
      ALTER TABLE devices DROP COLUMN sessions_whole_at_us;
      ALTER TABLE devices DROP COLUMN pruned_sessions;
      PRAGMA user_version = 3`,

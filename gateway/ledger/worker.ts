@@ -31,6 +31,7 @@ import { ledgerOperations } from './operations.js';
 import { Pruner } from './pruning.js';
 import { Room } from './room.js';
 import { prepareLedger } from './schema.js';
+import { UnsyncedTable } from './unsynced.js';
 import { WalKeeper } from './wal-keeper.js';
 
 /** Counters are written at most this often. */
@@ -59,7 +60,7 @@ function main(): void {
   db.pragma('wal_checkpoint(TRUNCATE)');
   const identity = loadIdentity(db, { gateway: key, logHeadFile: data.logHeadFile });
   const devices = new DeviceTable(db, data.sessions);
-  const files = new BatchFiles(data.dataFolder);
+  const files = new BatchFiles(data.dataFolder, new UnsyncedTable(db));
   const batches = new BatchTable(db, {
     limits: data.limits,
     gatewayId: key.id,
@@ -224,7 +225,10 @@ function main(): void {
     }
     if (message.name === 'stop') {
       commit();
-      db.transaction(() => counters.write())();
+      db.transaction(() => {
+        counters.write();
+        files.sync();
+      })();
       db.pragma('wal_checkpoint(TRUNCATE)');
       db.close();
       files.close();

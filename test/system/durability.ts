@@ -21,9 +21,9 @@ const RENAMES = new Set(['rename', 'renameat', 'renameat2']);
 const FRAME_HEADER_BYTES = 24;
 
 /**
- * What is wrong with the way from each envelope to its PUBACK. Its record must be in its batch's file and that file
- * synced (and the name of the file, when it is new) before its row goes into the WAL; row and commit must be in the
- * WAL, and the WAL be synced, before the PUBACK is written. Empty when all is right.
+ * What is wrong with the way from each envelope to its PUBACK. Its record must be in its batch's file and the name of
+ * that file synced; before its row goes into the WAL, the file must be synced, or the record be in the WAL too; row and
+ * commit must be in the WAL, and the WAL be synced, before the PUBACK is written. Empty when all is right.
  */
 export function acknowledgementFaults(
   calls: readonly SystemCall[],
@@ -39,10 +39,22 @@ export function acknowledgementFaults(
     if (acknowledged === undefined) return fault('no PUBACK was written');
     const record = files.find((call) => holds(call, marker));
     if (record === undefined) return fault('it was never written to a batch file');
+    const at = wal.findIndex((call) => holds(call, row));
+    if (at < 0) return fault('its row was never written to the WAL');
+    // The header of its own page stands before it; that of the commit may be the same.
+    const commitAt = wal.findIndex((call, index) => index >= at - 1 && isCommitHeader(call));
+    const committed = wal[commitAt + 1];
+    if (commitAt < 0 || committed === undefined)
+      return fault('its transaction was never committed');
     const recordSynced = syncs.find(
       ({ target, start }) => target === record.target && start > record.end,
     );
-    if (recordSynced === undefined) return fault('its batch file was never synced after it');
+    const before = wal.slice(0, at - 1).findLastIndex(isCommitHeader);
+    const transaction = wal.slice(before < 0 ? 0 : before + 2, commitAt + 2);
+    const isInWal = transaction.some((call) => holdsPart(call, marker));
+    if (recordSynced === undefined && !isInWal) {
+      return fault('its batch file was never synced after it');
+    }
     const created = calls.find(
       ({ name, strings, result }) =>
         name === 'openat' && result >= 0 && strings[0]?.toString() === record.target,
@@ -51,17 +63,11 @@ export function acknowledgementFaults(
       ({ target, start }) =>
         target === dirname(record.target) && created !== undefined && start > created.end,
     );
-    if (named === undefined || named.end >= recordSynced.start) {
+    const rowStart = (wal[at] as SystemCall).start;
+    if (named === undefined || named.end >= rowStart) {
       return fault('the name of its batch file was not synced first');
     }
-    const at = wal.findIndex((call) => holds(call, row));
-    if (at < 0) return fault('its row was never written to the WAL');
-    // The header of its own page stands before it; that of the commit may be the same.
-    const commitAt = wal.findIndex((call, index) => index >= at - 1 && isCommitHeader(call));
-    const committed = wal[commitAt + 1];
-    if (commitAt < 0 || committed === undefined)
-      return fault('its transaction was never committed');
-    if ((wal[at] as SystemCall).start <= recordSynced.end) {
+    if (!isInWal && rowStart <= (recordSynced?.end ?? Number.POSITIVE_INFINITY)) {
       return fault('its row was written before its batch file was synced');
     }
     const synced = syncs.find(({ target, start }) => WAL.test(target) && start > committed.end);
@@ -77,6 +83,12 @@ export function acknowledgementFaults(
 
 function holds({ strings }: SystemCall, bytes: Uint8Array): boolean {
   return strings.some((string) => string.includes(Buffer.from(bytes)));
+}
+
+/** Whether a call wrote either half of some bytes: a page may end within them. */
+function holdsPart(call: SystemCall, bytes: Uint8Array): boolean {
+  const half = bytes.length / 2;
+  return holds(call, bytes.subarray(0, half)) || holds(call, bytes.subarray(half));
 }
 
 function isCommitHeader({ strings }: SystemCall): boolean {

@@ -212,6 +212,16 @@ describe('the check of a trace', () => {
     expect(check(...stored, ...frameOf(9, rows), sync, vector)).toEqual([]);
   });
 
+  it('passes a record that is in the WAL as well, cut in two or not', () => {
+    const unsynced = [created, name, record];
+    const before = frameOf(9, other);
+    const pages = [...frameOf(0, around(marker)), ...frameOf(0, rows), ...frameOf(9, other)];
+    expect(check(...unsynced, ...before, ...pages, sync, puback)).toEqual([]);
+    const cut = [hex(marker.subarray(0, 20)), hex(marker.subarray(20))] as const;
+    const halves = [...frameOf(0, rows), ...frameOf(0, other + cut[0]), ...frameOf(9, cut[1])];
+    expect(check(...unsynced, ...before, ...halves, sync, puback)).toEqual([]);
+  });
+
   it.each([
     ['a PUBACK before the sync', [...stored, ...frameOf(9, rows), puback, sync]],
     ['no sync', [...stored, ...frameOf(9, rows), puback]],
@@ -237,6 +247,14 @@ describe('the check of a trace', () => {
       ],
     ],
     ['a record that was not written', [...frameOf(9, rows), sync, puback]],
+    [
+      'a record that is in the transaction before',
+      [created, name, record, ...frameOf(9, around(marker)), ...frameOf(9, rows), sync, puback],
+    ],
+    [
+      'a record that is in the transaction after',
+      [created, name, record, ...frameOf(9, rows), ...frameOf(9, around(marker)), sync, puback],
+    ],
     ['a record that was not synced', [created, name, record, ...frameOf(9, rows), sync, puback]],
     [
       'a record that was synced after its row',
