@@ -2,13 +2,13 @@ import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
 
 /** Name in `meta` of the last statement up to which every one is in `ranges`. */
-const MARK = 'ranges_upto';
+export const RANGES_MARK = 'ranges_upto';
 
 /** Fills an empty table with what the statements say; every statement is in it then. */
 const FILL = `
 INSERT INTO ranges (session, stream, first, statement)
   SELECT session, stream, first, id FROM statements ORDER BY session, stream, first;
-INSERT OR REPLACE INTO meta (key, value) SELECT '${MARK}', COALESCE(MAX(id), 0) FROM statements;
+INSERT OR REPLACE INTO meta (key, value) SELECT '${RANGES_MARK}', COALESCE(MAX(id), 0) FROM statements;
 `;
 
 /** Part of a schema version: the table in place of the index that every statement was written into at once. */
@@ -38,7 +38,7 @@ export const STATEMENT_AT_OR_BEFORE = `(
     UNION ALL
     SELECT * FROM (
       SELECT first, id FROM statements
-      WHERE id > (SELECT value FROM meta WHERE key = '${MARK}')
+      WHERE id > (SELECT value FROM meta WHERE key = '${RANGES_MARK}')
         AND session = sessions.id AND stream = @stream AND first <= @sequence
       ORDER BY first DESC LIMIT 1)
   ) ORDER BY first DESC LIMIT 1)`;
@@ -130,8 +130,8 @@ export class RangeTable {
        ON CONFLICT DO NOTHING`,
     );
     this.#delete = db.prepare('DELETE FROM ranges WHERE session = ? AND stream = ? AND first = ?');
-    this.#getMark = db.prepare(`SELECT value FROM meta WHERE key = '${MARK}'`).pluck();
-    this.#setMark = db.prepare(`UPDATE meta SET value = ? WHERE key = '${MARK}'`);
+    this.#getMark = db.prepare(`SELECT value FROM meta WHERE key = '${RANGES_MARK}'`).pluck();
+    this.#setMark = db.prepare(`UPDATE meta SET value = ? WHERE key = '${RANGES_MARK}'`);
     this.#findNewest = db.prepare('SELECT COALESCE(MAX(id), 0) FROM statements').pluck();
     this.#findBehindMark = db.prepare(
       'SELECT id, session, stream, first FROM statements WHERE id > ? ORDER BY id',
