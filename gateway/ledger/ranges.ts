@@ -264,17 +264,14 @@ export class RangeTable {
     for (let streams = 0; writing.at < writing.streams.length && streams < streamsMax; streams++) {
       const { session, stream, firsts, ids } = writing.streams[writing.at] as PendingStream;
       // What came meanwhile may lie anywhere in between. It has higher numbers, and waits for the next writing.
-      let k = firstAfter(firsts, writing.after);
-      for (; k < firsts.length && rows < rowsMax; k++) {
+      for (let k = firstAfter(firsts, writing.after); k < firsts.length; k++) {
         const id = ids[k] as number;
-        const first = firsts[k] as number;
-        if (id <= writing.uptoId) {
-          this.#insertRow(session, stream, first, id);
-          rows += 1;
-        }
-        writing.after = first;
+        if (id > writing.uptoId) continue;
+        if (rows >= rowsMax) return rows;
+        writing.after = firsts[k] as number;
+        this.#insertRow(session, stream, writing.after, id);
+        rows += 1;
       }
-      if (k < firsts.length) return rows;
       writing.at += 1;
       writing.after = -1;
     }
