@@ -25,12 +25,12 @@ interface StatementRow {
  * each device was given.
  */
 export function checkStatements(context: FsckContext): void {
-  checkRanges(context);
+  checkDisjoint(context);
   checkReceipts(context);
 }
 
-/** Walks the index that exactly-once rests on. */
-function checkRanges(context: FsckContext): void {
+/** Sorts all ranges, whatever the table says that they are found by. */
+function checkDisjoint(context: FsckContext): void {
   const { report } = context;
   const total = countRows(context, 'statements');
   const sql =

@@ -145,6 +145,11 @@ export const MEANINGS = {
     'row and entry are not the same: a resend may be stored twice, or be answered by another receipt',
     LOST_ROWS,
   ),
+  // ranges
+  RANGES_WRONG: fault(
+    'a resend may not be recognised and be stored twice, and what is not stored may be taken for stored',
+    'do not start the gateway; waystone fsck --repair makes the table anew, once the statements are sound',
+  ),
   // receipts
   RECEIPT_GROUP_MISSING: fault(
     'a resend does not get the receipt that was given before',

@@ -11,6 +11,7 @@ import { checkIdentity } from './check-identity.js';
 import { checkLedgerFile, LEDGER_FILE } from './check-ledger-file.js';
 import { checkLocalChain } from './check-local-chain.js';
 import { checkLog } from './check-log.js';
+import { checkRanges } from './check-ranges.js';
 import { checkStatements } from './check-statements.js';
 import { checkStrayBatchFiles, checkStrayDatasets } from './check-stray-files.js';
 import { checkSums } from './check-sums.js';
@@ -101,6 +102,7 @@ async function runChecks(context: FsckContext): Promise<void> {
     ['log', () => checkLog(context)],
     ['batches', () => checkBatches(context)],
     ['statements', () => checkStatements(context)],
+    ['ranges', () => checkRanges(context)],
     [
       'datasets',
       async () => {

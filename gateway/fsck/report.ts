@@ -10,6 +10,7 @@ export const CHECKS = [
   'log',
   'batches',
   'statements',
+  'ranges',
   'receipts',
   'batch files',
   'datasets',

@@ -28,6 +28,7 @@ import type { BatchTable, OpenBatch } from './batches.js';
 import type { Counters } from './counters.js';
 import type { DeviceTable } from './devices.js';
 import { GapTable } from './gaps.js';
+import { missingStatement, type RangeTable } from './ranges.js';
 
 /** Refusal rows kept per device and day (UTC); beyond that refusals are only counted. */
 export const REFUSAL_ROWS_PER_DEVICE_DAY_MAX = 1000;
@@ -48,7 +49,6 @@ const SIGNATURE_AT = STATEMENT_AT + STATEMENT_BYTES;
 type VerifiedItem = VerifiedBatch['items'][number];
 
 interface StatementRow {
-  first: number;
   last: number;
   hash: Buffer;
   entry_leaf: Buffer;
@@ -86,6 +86,7 @@ export class Committer {
   readonly #devices: DeviceTable;
   readonly #batches: BatchTable;
   readonly #counters: Counters;
+  readonly #ranges: RangeTable;
   readonly #receiptMaker: ReceiptMaker;
   readonly #refusalRows = new Map<string, number>();
   readonly #trees = new Map<number, SignedTree>();
@@ -93,8 +94,7 @@ export class Committer {
   readonly #highest = new Map<string, number>();
   /** Rises while the process lives, so that a kept tree is never taken for another group's. */
   #nextGroup = 1;
-  readonly #findOverlap: Database.Statement;
-  readonly #findHighest: Database.Statement;
+  readonly #getStatement: Database.Statement;
   readonly #insertStatement: Database.Statement;
   readonly #gaps: GapTable;
   readonly #insertRefusal: Database.Statement;
@@ -111,6 +111,7 @@ export class Committer {
       devices: DeviceTable;
       batches: BatchTable;
       counters: Counters;
+      ranges: RangeTable;
       receiptMaker: ReceiptMaker;
     },
   ) {
@@ -118,16 +119,11 @@ export class Committer {
     this.#devices = deps.devices;
     this.#batches = deps.batches;
     this.#counters = deps.counters;
+    this.#ranges = deps.ranges;
     this.#receiptMaker = deps.receiptMaker;
-    this.#findOverlap = db.prepare(
-      `SELECT first, last, hash, entry_leaf, grp, grp_index FROM statements
-       WHERE session = ? AND stream = ? AND first <= ? ORDER BY first DESC LIMIT 1`,
+    this.#getStatement = db.prepare(
+      'SELECT last, hash, entry_leaf, grp, grp_index FROM statements WHERE id = ?',
     );
-    this.#findHighest = db
-      .prepare(
-        'SELECT last FROM statements WHERE session = ? AND stream = ? ORDER BY first DESC LIMIT 1',
-      )
-      .pluck();
     this.#insertStatement = db.prepare(
       `INSERT INTO statements (session, stream, first, last, hash, entry_leaf, grp, grp_index, batch, batch_index)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -243,9 +239,9 @@ export class Committer {
     const highest = this.#highestOf(streamName, session.id, statement.stream);
     const overlap =
       statement.firstSequence > highest
-        ? undefined
-        : (this.#findOverlap.get(session.id, statement.stream, last) as StatementRow | undefined);
-    if (overlap !== undefined && overlap.last >= statement.firstSequence) {
+        ? null
+        : this.#statementAtOrBefore(session.id, statement.stream, last);
+    if (overlap !== null && overlap.last >= statement.firstSequence) {
       if (equalBytes(overlap.hash, hash)) {
         return this.#duplicate(item, device.keyId, statement, overlap);
       }
@@ -291,7 +287,7 @@ export class Committer {
       statement: hash,
       outcome: { kind: 'stored', entryLeaf },
     });
-    this.#insertStatement.run(
+    const { lastInsertRowid } = this.#insertStatement.run(
       session.id,
       statement.stream,
       statement.firstSequence,
@@ -302,6 +298,12 @@ export class Committer {
       answer,
       place.batch.id,
       index,
+    );
+    this.#ranges.add(
+      session.id,
+      statement.stream,
+      statement.firstSequence,
+      Number(lastInsertRowid),
     );
     this.#gaps.stored(session.id, statement.stream, statement.firstSequence, last, highest);
     this.#highest.set(streamName, Math.max(highest, last));
@@ -416,7 +418,17 @@ export class Committer {
     const known = this.#highest.get(name);
     if (known !== undefined) return known;
     if (this.#highest.size >= HIGHEST_KEPT) this.#highest.clear();
-    return (this.#findHighest.get(session, stream) as number | undefined) ?? -1;
+    // Ranges are disjoint, so the one that begins last ends last.
+    return this.#statementAtOrBefore(session, stream, Number.MAX_SAFE_INTEGER)?.last ?? -1;
+  }
+
+  #statementAtOrBefore(session: number, stream: number, sequence: number): StatementRow | null {
+    const id = this.#ranges.atOrBefore(session, stream, sequence);
+    if (id === null) return null;
+    const row = this.#getStatement.get(id) as StatementRow | undefined;
+    // Without the row it cannot be told whether a range is stored.
+    if (row === undefined) throw missingStatement(id);
+    return row;
   }
 
   #count({ device, kind, frames }: Judged, atUs: number): void {

@@ -4,6 +4,7 @@ import type { SessionLimits } from '../core/config.js';
 import { compactDevice } from '../core/device-record.js';
 import { WaystoneError } from '../core/errors.js';
 import type { DeviceRecord } from '../core/ports.js';
+import type { RangeTable } from './ranges.js';
 import { SessionAllowance } from './session-allowance.js';
 import { sessionMark } from './session-mark.js';
 
@@ -47,6 +48,7 @@ interface DeviceRow {
 /** Enrolled devices and their sessions, with what the committer asks for often kept in memory. */
 export class DeviceTable {
   readonly #db: Database.Database;
+  readonly #ranges: RangeTable;
   readonly #byId = new Map<number, DeviceRecord>();
   readonly #byDid = new Map<string, DeviceRecord>();
   readonly #sessions = new Map<string, SessionRecord>();
@@ -64,8 +66,9 @@ export class DeviceTable {
   readonly #findBeyondKept: Database.Statement;
   readonly #setPrunable: Database.Statement;
 
-  constructor(db: Database.Database, limits: SessionLimits) {
+  constructor(db: Database.Database, limits: SessionLimits, deps: { readonly ranges: RangeTable }) {
     this.#db = db;
+    this.#ranges = deps.ranges;
     this.#closedKept = limits.closedKept;
     this.#allowance = new SessionAllowance(db, limits);
     this.#find = db.prepare(
@@ -98,9 +101,8 @@ export class DeviceTable {
       .pluck();
     // All statements of a closed session are in batches that exist by now.
     this.#setPrunable = db.prepare(
-      `UPDATE sessions SET prune_after = CASE
-         WHEN EXISTS (SELECT 1 FROM statements WHERE session = @id)
-         THEN (SELECT MAX(id) FROM batches) ELSE 0 END
+      `UPDATE sessions SET prune_after = CASE @hasStatements
+         WHEN 1 THEN (SELECT MAX(id) FROM batches) ELSE 0 END
        WHERE id = @id`,
     );
     this.reload();
@@ -303,8 +305,8 @@ export class DeviceTable {
       const known = this.#sessions.get(`${device}:${session}`);
       if (known !== undefined) known.closed = true;
     }
-    for (const id of this.#findBeyondKept.all(device, this.#closedKept)) {
-      this.#setPrunable.run({ id });
+    for (const id of this.#findBeyondKept.all(device, this.#closedKept) as number[]) {
+      this.#setPrunable.run({ id, hasStatements: this.#ranges.has(id) ? 1 : 0 });
     }
   }
 

@@ -7,6 +7,7 @@ import type { Counters } from './counters.js';
 import type { DeviceTable } from './devices.js';
 import { forgeDatasetOperations } from './forge-datasets.js';
 import { forgeJournalOperations } from './forge-journal.js';
+import { missingStatement, type RangeTable } from './ranges.js';
 import { relayOperations } from './relays.js';
 
 /** A statement of a device, named by where it begins. */
@@ -33,9 +34,10 @@ export function ledgerOperations(deps: {
   batches: BatchTable;
   committer: Committer;
   counters: Counters;
+  ranges: RangeTable;
   logId: Uint8Array;
 }) {
-  const { db, devices, batches, committer, counters } = deps;
+  const { db, devices, batches, committer, counters, ranges } = deps;
   return {
     identity: (): { logId: Uint8Array; logSize: number } => ({
       logId: deps.logId,
@@ -63,13 +65,14 @@ export function ledgerOperations(deps: {
       const keyId = devices.get(device)?.keyId;
       if (keyId === undefined) return [];
       const find = db.prepare(
-        `SELECT hash, entry_leaf, grp, grp_index, batch, batch_index FROM statements
-         WHERE session = ? AND stream = ? AND first = ?`,
+        'SELECT hash, entry_leaf, grp, grp_index, batch, batch_index FROM statements WHERE id = ?',
       );
       return references.flatMap((reference) => {
         const session = devices.session(device, reference.session);
         if (session === null) return [];
-        const row = find.get(session.id, reference.stream, reference.firstSequence) as
+        const id = ranges.at(session.id, reference.stream, reference.firstSequence);
+        if (id === null) return [];
+        const row = find.get(id) as
           | {
               hash: Buffer;
               entry_leaf: Buffer;
@@ -79,7 +82,7 @@ export function ledgerOperations(deps: {
               batch_index: number;
             }
           | undefined;
-        if (row === undefined) return [];
+        if (row === undefined) throw missingStatement(id);
         const stored = committer.storedReceipt(keyId, row);
         return [{ stored, batch: row.batch, batchIndex: row.batch_index }];
       });

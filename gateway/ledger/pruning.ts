@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import type { Counters } from './counters.js';
 import type { DeviceTable } from './devices.js';
+import { missingStatement, type RangeTable } from './ranges.js';
 import { sessionMark } from './session-mark.js';
 
 /**
@@ -45,12 +46,12 @@ const UNSETTLED: Readonly<Record<SettledBy, readonly string[]>> = {
 export class Pruner {
   readonly #devices: DeviceTable;
   readonly #counters: Counters;
+  readonly #ranges: RangeTable;
   readonly #unsettled: readonly string[];
   readonly #findOldestOfState: Database.Statement;
   readonly #findNewest: Record<'batches' | 'sessions' | 'statements' | 'refusals', () => number>;
   readonly #findSessions: Database.Statement;
-  readonly #findStatements: Database.Statement;
-  readonly #hasStatements: Database.Statement;
+  readonly #findGroup: Database.Statement;
   readonly #deleteStatement: Database.Statement;
   readonly #hasGaps: Database.Statement;
   readonly #deleteGaps: Database.Statement;
@@ -66,10 +67,15 @@ export class Pruner {
   constructor(
     db: Database.Database,
     options: { readonly settledBy: SettledBy },
-    deps: { readonly devices: DeviceTable; readonly counters: Counters },
+    deps: {
+      readonly devices: DeviceTable;
+      readonly counters: Counters;
+      readonly ranges: RangeTable;
+    },
   ) {
     this.#devices = deps.devices;
     this.#counters = deps.counters;
+    this.#ranges = deps.ranges;
     this.#unsettled = UNSETTLED[options.settledBy];
     this.#findOldestOfState = db
       .prepare('SELECT id FROM batches WHERE state = ? ORDER BY id LIMIT 1')
@@ -88,10 +94,7 @@ export class Pruner {
       `SELECT id, device, session FROM sessions
        WHERE prune_after IS NOT NULL AND prune_after < ? AND id < ? ORDER BY prune_after LIMIT ?`,
     );
-    this.#findStatements = db.prepare(
-      'SELECT id, grp FROM statements WHERE session = ? AND id <= ? LIMIT ?',
-    );
-    this.#hasStatements = db.prepare('SELECT 1 FROM statements WHERE session = ? LIMIT 1');
+    this.#findGroup = db.prepare('SELECT grp FROM statements WHERE id = ?').pluck();
     this.#deleteStatement = db.prepare('DELETE FROM statements WHERE id = ?');
     this.#hasGaps = db.prepare('SELECT 1 FROM gaps WHERE session = ? LIMIT 1');
     this.#deleteGaps = db.prepare(
@@ -149,16 +152,16 @@ export class Pruner {
     let rows = 0;
     for (const { id, device, session } of sessions) {
       if (rows >= rowsMax) break;
-      const statements = this.#findStatements.all(id, uptoId, rowsMax - rows) as {
-        id: number;
-        grp: number;
-      }[];
+      const statements = this.#ranges.ofSession(id, uptoId, rowsMax - rows);
       for (const statement of statements) {
+        const group = this.#findGroup.get(statement.id) as number | undefined;
+        if (group === undefined) throw missingStatement(statement.id);
         this.#deleteStatement.run(statement.id);
-        touched.set(statement.grp, statement.id);
+        this.#ranges.remove(id, statement);
+        touched.set(group, statement.id);
       }
       rows += statements.length;
-      if (this.#hasStatements.get(id) !== undefined) continue;
+      if (this.#ranges.has(id)) continue;
       rows += this.#deleteGaps.run(id, rowsMax).changes;
       if (this.#hasGaps.get(id) !== undefined) continue;
       const name = session.toString('hex');

@@ -2,6 +2,7 @@ import { fromHex, toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import type { BatchState, DatStatus, DeviceStatus, RefusalRow } from '../core/view.js';
 import { diskQueries } from './disk-queries.js';
+import { STATEMENT_AT_OR_BEFORE } from './ranges.js';
 import { sessionMark } from './session-mark.js';
 
 /** Gaps shown per device. */
@@ -178,13 +179,11 @@ export function ledgerQueries(db: Database.Database) {
     ): FrameLocation | null => {
       const row = db
         .prepare(
-          `SELECT s.last, s.batch, s.batch_index, b.state, b.root FROM statements s
-           JOIN sessions ON sessions.id = s.session JOIN devices d ON d.id = sessions.device
-           JOIN batches b ON b.id = s.batch
-           WHERE d.did = ? AND sessions.session = ? AND s.stream = ? AND s.first <= ?
-           ORDER BY s.first DESC LIMIT 1`,
+          `SELECT s.last, s.batch, s.batch_index, b.state, b.root FROM devices d
+           JOIN sessions ON sessions.device = d.id JOIN statements s ON s.id = ${STATEMENT_AT_OR_BEFORE}
+           JOIN batches b ON b.id = s.batch WHERE d.did = @did AND sessions.session = @session`,
         )
-        .get(did, fromHex(session), stream, sequence) as
+        .get({ did, session: fromHex(session), stream, sequence }) as
         | { last: number; batch: number; batch_index: number; state: string; root: Buffer | null }
         | undefined;
       if (row === undefined || row.last < sequence) return null;

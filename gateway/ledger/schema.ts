@@ -3,6 +3,7 @@ import { WaystoneError } from '../core/errors.js';
 import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { GROWTH_DDL } from './growth-migration.js';
+import { RANGES_DDL } from './ranges.js';
 import { RELAYS_DDL } from './relays.js';
 import { UNSYNCED_DDL } from './unsynced.js';
 import { PAGE_BYTES, WAL_BYTES_MAX, WAL_CHECKPOINT_PAGES } from './wal-keeper.js';
@@ -12,7 +13,8 @@ import { PAGE_BYTES, WAL_BYTES_MAX, WAL_CHECKPOINT_PAGES } from './wal-keeper.js
  *
  * `statements` keeps one small row for each stored envelope of the sessions that a device may still come back to: it
  * is what makes exactly-once hold after the frames have moved to their dataset folder. Until then entry and frames are
- * in the batch's file. Of older sessions a mark in `pruned_sessions` stays.
+ * in the batch's file. `ranges` finds them by session and sequence, once they are in it (see `ranges.ts`). Of older
+ * sessions a mark in `pruned_sessions` stays.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -142,6 +144,7 @@ CREATE TABLE pruned_sessions (
   PRIMARY KEY (device, mark)
 ) WITHOUT ROWID;
 `,
+  RANGES_DDL,
   UNSYNCED_DDL,
 ];
 

@@ -63,6 +63,8 @@ function course(seed: number, file: string): void {
   const open = (): TestLedger => {
     const ledger = new TestLedger(`${file}.sqlite`, { entriesMax: 40 }, undefined, {
       sessions: LIMITS,
+      // So that at any time some statements wait, and often some of them are being written.
+      ranges: { pendingMax: 1 + (seed % 16), stepRows: 2, stepStreams: 1 },
     });
     // Power cuts are another test's subject.
     ledger.db.pragma('synchronous = OFF');

@@ -9,6 +9,7 @@ import { Counters } from './counters.js';
 import { DeviceTable } from './devices.js';
 import { Pruner, REFUSAL_DAYS_KEPT } from './pruning.js';
 import { ledgerQueries } from './queries.js';
+import { RangeTable } from './ranges.js';
 import { prepareLedger } from './schema.js';
 import {
   makeEnvelope,
@@ -481,8 +482,10 @@ it('asks the tables for nothing that grows with devices or sessions, but at star
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
-  const devices = new DeviceTable(recording, SESSION_LIMITS);
-  new Pruner(recording, { settledBy: 'forged' }, { devices, counters: new Counters(db) });
+  const ranges = new RangeTable(recording);
+  const devices = new DeviceTable(recording, SESSION_LIMITS, { ranges });
+  const counters = new Counters(db);
+  new Pruner(recording, { settledBy: 'forged' }, { devices, counters, ranges });
   const scans = statements.flatMap((sql) =>
     (db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...argumentsOf(sql)) as { detail: string }[])
       .map(({ detail }) => detail)

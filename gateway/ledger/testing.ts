@@ -28,6 +28,7 @@ import { DeviceTable } from './devices.js';
 import { loadIdentity } from './identity.js';
 import { ledgerOperations } from './operations.js';
 import { Pruner, type SettledBy } from './pruning.js';
+import { RANGE_LIMITS, type RangeLimits, RangeTable } from './ranges.js';
 import { prepareLedger } from './schema.js';
 import { UnsyncedTable } from './unsynced.js';
 
@@ -88,6 +89,7 @@ export class TestLedger {
   readonly devices: DeviceTable;
   readonly batches: BatchTable;
   readonly counters: Counters;
+  readonly ranges: RangeTable;
   readonly committer: Committer;
   readonly pruner: Pruner;
   readonly logId: Uint8Array;
@@ -99,7 +101,11 @@ export class TestLedger {
     file: string,
     limits: Partial<BatchLimits> = {},
     logHeadFile = `${file}.head`,
-    options: { sessions?: Partial<SessionLimits>; settledBy?: SettledBy } = {},
+    options: {
+      sessions?: Partial<SessionLimits>;
+      settledBy?: SettledBy;
+      ranges?: Partial<RangeLimits>;
+    } = {},
   ) {
     this.db = new Database(file);
     // A database in memory still has batch files.
@@ -108,7 +114,12 @@ export class TestLedger {
     prepareLedger(this.db, dataFolder);
     this.files = new BatchFiles(dataFolder, new UnsyncedTable(this.db));
     this.logId = loadIdentity(this.db, { gateway: GATEWAY, logHeadFile }).logId;
-    this.devices = new DeviceTable(this.db, { ...SESSION_LIMITS, ...options.sessions });
+    this.ranges = new RangeTable(this.db, { ...RANGE_LIMITS, ...options.ranges });
+    this.devices = new DeviceTable(
+      this.db,
+      { ...SESSION_LIMITS, ...options.sessions },
+      { ranges: this.ranges },
+    );
     this.batches = new BatchTable(this.db, {
       limits: {
         entriesMax: 1000,
@@ -129,13 +140,14 @@ export class TestLedger {
       devices: this.devices,
       batches: this.batches,
       counters: this.counters,
+      ranges: this.ranges,
       receiptMaker: new ReceiptMaker(GATEWAY, this.logId),
     });
     const settledBy = options.settledBy ?? 'sealed';
     this.pruner = new Pruner(
       this.db,
       { settledBy },
-      { devices: this.devices, counters: this.counters },
+      { devices: this.devices, counters: this.counters, ranges: this.ranges },
     );
     this.calls = ledgerOperations({
       db: this.db,
@@ -143,6 +155,7 @@ export class TestLedger {
       batches: this.batches,
       committer: this.committer,
       counters: this.counters,
+      ranges: this.ranges,
       logId: this.logId,
     });
   }
@@ -159,6 +172,7 @@ export class TestLedger {
         before();
         const judgements = this.committer.judge([batch]);
         inside();
+        this.ranges.step(judgements.stored);
         this.files.flush();
         return judgements;
       })();
@@ -167,6 +181,7 @@ export class TestLedger {
     } catch (error) {
       this.files.undo();
       this.batches.reload();
+      this.ranges.reload();
       this.devices.reload();
       this.counters.reload();
       this.committer.reload();
@@ -246,11 +261,21 @@ function packed(items: readonly TestItem[], nextTicket: () => number): VerifiedB
   };
 }
 
+/** Makes the tables those of schema version 4, which wrote every statement into an index at once. */
+export function withoutRanges(db: Database.Database): void {
+  db.exec(
+    `CREATE UNIQUE INDEX statements_by_range ON statements (session, stream, first);
+     DROP TABLE ranges; DELETE FROM meta WHERE key = 'ranges_upto'; DROP TABLE unsynced;
+     PRAGMA user_version = 4`,
+  );
+}
+
 /** Makes the tables those of schema version 3, which kept every session. */
 export function withoutSessionPruning(db: Database.Database): void {
+  withoutRanges(db);
   db.exec(
     `DROP INDEX sessions_open; DROP INDEX sessions_kept; DROP INDEX sessions_prunable;
-     ALTER TABLE sessions DROP COLUMN prune_after; DROP TABLE pruned_sessions; DROP TABLE unsynced;
+     ALTER TABLE sessions DROP COLUMN prune_after; DROP TABLE pruned_sessions;
      ALTER TABLE devices DROP COLUMN sessions_whole_at_us;
      ALTER TABLE devices DROP COLUMN pruned_sessions;
      PRAGMA user_version = 3`,

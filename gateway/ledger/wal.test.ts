@@ -12,11 +12,11 @@ import { LedgerReader } from './reader.js';
 import { GATEWAY, makeEnvelope, quickKey, SESSION_LIMITS } from './testing.js';
 import { WAL_BYTES_MAX } from './wal-keeper.js';
 
-/** Only so that a loaded machine gets through: 6 s on an idle one. */
+/** Only so that a loaded machine gets through: 20 s on an idle one. */
 vi.setConfig({ testTimeout: 600_000 });
 
 /** `WAYSTONE_WAL_GROUPS=5000 npx vitest run gateway/ledger/wal.test.ts` is the long form. */
-const GROUPS = Number(process.env.WAYSTONE_WAL_GROUPS ?? 200);
+const GROUPS = Number(process.env.WAYSTONE_WAL_GROUPS ?? 800);
 const GROUP = 64;
 const DEVICES = 400;
 const EACH_BEFORE = 100;

@@ -29,6 +29,7 @@ import type { LedgerWorkerData, RetryCode } from './ledger.js';
 import { lockDataFolder } from './lock.js';
 import { ledgerOperations } from './operations.js';
 import { Pruner } from './pruning.js';
+import { RangeTable } from './ranges.js';
 import { Room } from './room.js';
 import { prepareLedger } from './schema.js';
 import { UnsyncedTable } from './unsynced.js';
@@ -59,7 +60,8 @@ function main(): void {
   // write it. A WAL checkpoint writes whatever was read anew, so nothing is built on it before it is durable.
   db.pragma('wal_checkpoint(TRUNCATE)');
   const identity = loadIdentity(db, { gateway: key, logHeadFile: data.logHeadFile });
-  const devices = new DeviceTable(db, data.sessions);
+  const ranges = new RangeTable(db);
+  const devices = new DeviceTable(db, data.sessions, { ranges });
   const files = new BatchFiles(data.dataFolder, new UnsyncedTable(db));
   const batches = new BatchTable(db, {
     limits: data.limits,
@@ -70,8 +72,8 @@ function main(): void {
   files.reconcile(batches.unsealed());
   const counters = new Counters(db);
   const receiptMaker = new ReceiptMaker(key, identity.logId);
-  const committer = new Committer(db, { devices, batches, counters, receiptMaker });
-  const pruner = new Pruner(db, { settledBy: data.settledBy }, { devices, counters });
+  const committer = new Committer(db, { devices, batches, counters, ranges, receiptMaker });
+  const pruner = new Pruner(db, { settledBy: data.settledBy }, { devices, counters, ranges });
   const wal = new WalKeeper(db);
   const operations: Record<string, (...args: never[]) => unknown> = ledgerOperations({
     db,
@@ -79,6 +81,7 @@ function main(): void {
     batches,
     committer,
     counters,
+    ranges,
     logId: identity.logId,
   });
 
@@ -124,6 +127,7 @@ function main(): void {
           counters.write();
         }
         storedSincePruned += judgements.stored;
+        ranges.step(judgements.stored);
         // Last, so that whatever the group refers to is on disk when it is.
         files.flush();
         return judgements;
@@ -139,6 +143,7 @@ function main(): void {
       // What there is room for is the devices' now.
       pruneAfterMs = performance.now() + PRUNE_AFTER_FULL_MS;
       batches.reload();
+      ranges.reload();
       devices.reload();
       counters.reload();
       committer.reload();
@@ -155,6 +160,15 @@ function main(): void {
   const keepWalBounded = (): void => {
     try {
       wal.check();
+    } catch (error) {
+      if (!isDiskFull(error)) throw explained(error);
+    }
+  };
+
+  /** At the end. On a full disk it is left to the next run: nothing of it is lost. */
+  const writeRanges = (): void => {
+    try {
+      db.transaction(() => ranges.writeAll())();
     } catch (error) {
       if (!isDiskFull(error)) throw explained(error);
     }
@@ -229,6 +243,7 @@ function main(): void {
         counters.write();
         files.sync();
       })();
+      writeRanges();
       db.pragma('wal_checkpoint(TRUNCATE)');
       db.close();
       files.close();

@@ -27,22 +27,21 @@ export function checkStored(
   const db = new Database(join(dataFolder, 'ledger.sqlite'));
   try {
     const entries = entriesOnDisk(db, dataFolder);
-    const find = db.prepare(
-      `SELECT first, entry_leaf FROM statements
-       WHERE session = (SELECT sessions.id FROM sessions JOIN devices ON devices.id = device
-                        WHERE key_id = ? AND session = ?) AND stream = 1`,
-    );
+    const rows = rowsOf(db);
+    const find = db
+      .prepare(
+        `SELECT sessions.id FROM sessions JOIN devices ON devices.id = device
+         WHERE key_id = ? AND session = ?`,
+      )
+      .pluck();
     let lost = 0;
     let total = 0;
     for (const { did, session, envelopes } of acknowledged) {
-      const rows = find.all(keyId(keyFromDid(did)), Buffer.from(session, 'hex')) as {
-        first: number;
-        entry_leaf: Buffer;
-      }[];
-      const leaves = new Map(rows.map((row) => [row.first, row.entry_leaf.toString('base64')]));
+      const id = find.get(keyId(keyFromDid(did)), Buffer.from(session, 'hex')) as number;
+      const leaves = rows.get(id);
       total += envelopes;
       for (let k = 0; k < envelopes; k++) {
-        const leaf = leaves.get(k * framesEach);
+        const leaf = leaves?.get(k * framesEach);
         if (leaf === undefined || !entries.has(leaf)) lost += 1;
       }
     }
@@ -51,6 +50,30 @@ export function checkStored(
   } finally {
     db.close();
   }
+}
+
+/** Entry leaves of the rows of stream 1, by session and first sequence. One walk: the rows themselves have no index. */
+function rowsOf(db: Database.Database): Map<number, Map<number, string>> {
+  const sessions = new Map<number, Map<number, string>>();
+  const rows = db.prepare('SELECT session, first, entry_leaf FROM statements WHERE stream = 1');
+  for (const row of rows.iterate()) {
+    const {
+      session,
+      first,
+      entry_leaf: leaf,
+    } = row as {
+      session: number;
+      first: number;
+      entry_leaf: Buffer;
+    };
+    let leaves = sessions.get(session);
+    if (leaves === undefined) {
+      leaves = new Map();
+      sessions.set(session, leaves);
+    }
+    leaves.set(first, leaf.toString('base64'));
+  }
+  return sessions;
 }
 
 /** How often each entry is on disk, by its leaf hash. */

@@ -201,7 +201,7 @@ const DAMAGES: readonly (readonly [
   ['a page of the ledger is zeroed', () => zeroLastPage(), ['LEDGER_DAMAGED']],
   [
     'an index is gone',
-    () => changeLedger(home, 'DROP INDEX statements_by_range'),
+    () => changeLedger(home, 'DROP INDEX sessions_open'),
     ['LEDGER_SCHEMA_WRONG'],
   ],
   ['a table was added', () => changeLedger(home, 'CREATE TABLE mine (x)'), ['LEDGER_SCHEMA_WRONG']],
@@ -473,6 +473,33 @@ const DAMAGES: readonly (readonly [
     () => flipBlob('statements', 'entry_leaf', `batch = ${FORGED} AND batch_index = 1`, 3),
     ['RECEIPT_LEAF_WRONG', 'STATEMENT_DIFFERS'],
   ],
+  // ranges
+  [
+    'a statement is gone that a range leads to',
+    () => {
+      fillRanges();
+      changeLedger(home, `DELETE FROM statements WHERE batch = ${OPEN} AND batch_index = 2`);
+    },
+    ['RANGES_WRONG', 'STATEMENT_MISSING'],
+  ],
+  [
+    'a statement is gone whose entry was in a dataset that is removed',
+    () => {
+      fillRanges();
+      rmSync(dataset(FORGED), { recursive: true });
+      changeLedger(
+        home,
+        `UPDATE batches SET removed_at_us = 1 WHERE id = ${FORGED}`,
+        `DELETE FROM statements WHERE batch = ${FORGED} AND batch_index = 1`,
+      );
+    },
+    ['RANGES_WRONG', 'STATEMENT_MISSING'],
+  ],
+  [
+    'the table of ranges is gone',
+    () => changeLedger(home, 'DROP TABLE ranges'),
+    ['LEDGER_DAMAGED', 'LEDGER_SCHEMA_WRONG'],
+  ],
   // receipts
   [
     'a group is gone',
@@ -674,6 +701,15 @@ function changeStatement(index: number, set: string): void {
   );
 }
 
+/** As the ledger does it now and then: every statement is in the table that it is found by. */
+function fillRanges(): void {
+  changeLedger(
+    home,
+    'INSERT INTO ranges SELECT session, stream, first, id FROM statements',
+    "UPDATE meta SET value = (SELECT MAX(id) FROM statements) WHERE key = 'ranges_upto'",
+  );
+}
+
 const headFile = (): string => join(home, 'keys', 'log-head.json');
 const dumps = (): string[] =>
   readdirSync(data('chain'))
@@ -699,11 +735,11 @@ function flipBlob(table: string, column: string, where: string, at: number): voi
   changeLedger(home, `UPDATE ${table} SET ${column} = x'${bytes.toString('hex')}' WHERE ${where}`);
 }
 
-/** The root page of the statements' index, once the WAL is in the file. */
+/** The root page of the ranges, once the WAL is in the file. */
 function zeroLastPage(): void {
   const page = ledgerValue<number>(
     home,
-    "SELECT rootpage FROM sqlite_master WHERE name = 'statements_by_range'",
+    "SELECT rootpage FROM sqlite_master WHERE name = 'ranges'",
   );
   const bytes = readFileSync(data('ledger.sqlite'));
   bytes.fill(0, (page - 1) * 8192, page * 8192);
@@ -848,6 +884,57 @@ const MENDED: readonly (readonly [what: string, damage: () => void, found: FsckC
     'COUNTERS_WRONG',
   ],
 ];
+
+/** Of the table that statements are found by, which says nothing that they do not say. */
+const MENDED_RANGES: readonly (readonly [what: string, ...damage: string[]])[] = [
+  ['statements up to its mark that are not in it', 'DELETE FROM ranges'],
+  [
+    'a statement that is not in it',
+    'DELETE FROM ranges WHERE statement = (SELECT MIN(id) FROM statements)',
+  ],
+  [
+    'a row of no statement',
+    'INSERT INTO ranges SELECT session, 9, first, 77 FROM statements LIMIT 1',
+  ],
+  [
+    'a row that leads to another statement',
+    'UPDATE ranges SET statement = 3 - statement WHERE statement IN (1, 2)',
+  ],
+  ['a row of another place', 'UPDATE ranges SET first = first + 1 WHERE statement = 2'],
+  ['a mark that is ahead', "UPDATE meta SET value = 9999 WHERE key = 'ranges_upto'"],
+  ['a mark that is no number', "UPDATE meta SET value = 'x' WHERE key = 'ranges_upto'"],
+  ['no mark', "DELETE FROM meta WHERE key = 'ranges_upto'"],
+];
+
+describe('fsck makes the table of ranges anew, where it has', () => {
+  it.each(MENDED_RANGES)('%s', async (_what, ...damage) => {
+    home = copyHome(tidy);
+    fillRanges();
+    expect((await check()).findings).toEqual([]);
+    const sound = ledgerValue(home, RANGES_AS_TEXT);
+    changeLedger(home, ...damage);
+    const before = hashesBelow(home);
+    expect(codes(await check(), 'fault', 'leftover', 'note')).toEqual(['RANGES_WRONG']);
+    expect(hashesBelow(home)).toEqual(before);
+    const repaired = await check({ repair: true });
+    expect(repaired).toMatchObject({ result: 'clean', exitCode: 0 });
+    expect(repaired.findings).toMatchObject([{ repaired: expect.any(String), heldBack: null }]);
+    expect((await check()).findings).toEqual([]);
+    expect(ledgerValue(home, RANGES_AS_TEXT)).toBe(sound);
+  });
+
+  it('and finds nothing wrong with one that is behind, or was stopped in the middle', async () => {
+    home = copyHome(tidy);
+    fillRanges();
+    changeLedger(home, "UPDATE meta SET value = 3 WHERE key = 'ranges_upto'");
+    expect((await check()).findings).toEqual([]);
+    changeLedger(home, 'DELETE FROM ranges WHERE statement > 3 AND statement % 2 = 0');
+    expect((await check()).findings).toEqual([]);
+  });
+});
+
+const RANGES_AS_TEXT = `SELECT json_group_array(json_array(session, stream, first, statement))
+  || (SELECT value FROM meta WHERE key = 'ranges_upto') FROM ranges`;
 
 describe('fsck mends', () => {
   it.each(MENDED)('%s', async (_what, damage, found) => {
