@@ -63,8 +63,9 @@ it('writes few pages for a small commit group, however many sessions its envelop
     `${COMMITS} commits of ${ENVELOPES_EACH} envelopes over ${SESSIONS} sessions: ${pages} pages in the WAL, ` +
       `${mebibytes.toFixed(1)} MiB, ${(pages / COMMITS).toFixed(2)} pages a commit, at most ${most}`,
   );
-  // With an index that each statement is written into at once, 50 sessions take 15.8.
-  expect(pages / COMMITS).toBeLessThan(6);
+  // Two or three of them are the bytes of the envelopes, until their file is synced. With an index that each statement
+  // is written into at once, 50 sessions would take ten more.
+  expect(pages / COMMITS).toBeLessThan(10);
   // Nor is it all put off to one commit that takes long.
   expect(most).toBeLessThan(RANGE_LIMITS.stepStreams + 40);
   ledger.crash();
