@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { cp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { statementBytesOf, statementHash, toHex } from '@waystone/proto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { verifyPath } from '../../gateway/audit/verify.js';
 import { loadConfig, loadKeys } from '../../gateway/config/index.js';
 import { fsck } from '../../gateway/fsck/fsck.js';
@@ -13,7 +14,13 @@ import { logHeadFile, readLogHead } from '../../gateway/ledger/identity.js';
 import { Ledger } from '../../gateway/ledger/ledger.js';
 import type { SEAL_CRASH_POINTS } from '../../gateway/seal/sealer.js';
 import { TestDevice } from '../harness/device.js';
-import { GatewayProcess, makeHome, removeHome, type TestGateway } from '../harness/gateway.js';
+import {
+  GatewayProcess,
+  makeHome,
+  removeHome,
+  startInProcess,
+  type TestGateway,
+} from '../harness/gateway.js';
 import { DeviceClient } from '../harness/mqtt.js';
 import { waitFor } from '../harness/wait.js';
 import { datasetsFolder, listDatasets, readEntries } from './stored-datasets.js';
@@ -22,30 +29,48 @@ const MAIN = fileURLToPath(new URL('../../gateway/dist/cli/main.js', import.meta
 /** Batches close only when the test asks. */
 const OPTIONS = { set: ['batch.ageSecondsMax=3600'] };
 
+/** Holds a sealed dataset, and an open batch of three envelopes. */
+let prepared: string;
+let oldLog: string;
+let device: TestDevice;
+/** Every envelope that was answered with `stored`, and that answer as it came. */
+let acknowledged: { payload: Uint8Array; receipt: Uint8Array }[] = [];
+let preparedAcknowledged: typeof acknowledged;
+
 let home: string;
 let dataFolder: string;
 let backup: string;
-let device: TestDevice;
 let gateway: TestGateway | undefined;
-/** Every envelope that was answered with `stored`, and that answer as it came. */
-let acknowledged: { payload: Uint8Array; receipt: Uint8Array }[];
+
+beforeAll(async () => {
+  prepared = await makeHome();
+  const first = await startInProcess(prepared, OPTIONS);
+  device = new TestDevice(first.did);
+  await first.enrol(device.did);
+  await deliver(first, 2);
+  await first.seal();
+  await deliver(first, 3);
+  oldLog = (await first.ask<{ logId: string }>('GET', '/v1/status')).logId;
+  await first.stop();
+  preparedAcknowledged = acknowledged;
+});
+afterAll(() => removeHome(prepared));
 
 beforeEach(async () => {
-  home = await makeHome();
+  home = await mkdtemp(join(tmpdir(), 'waystone-test-'));
+  await cp(prepared, home, { recursive: true });
   dataFolder = join(home, 'data');
   backup = join(home, 'backup');
-  acknowledged = [];
+  acknowledged = [...preparedAcknowledged];
 });
 afterEach(async () => {
-  await gateway?.stop();
-  gateway = undefined;
+  await stop();
   await removeHome(home);
 });
 
-async function start(environment: Record<string, string> = {}): Promise<GatewayProcess> {
-  const started = await GatewayProcess.start(home, { ...OPTIONS, environment });
-  gateway = started;
-  return started;
+async function start(): Promise<TestGateway> {
+  gateway = await startInProcess(home, OPTIONS);
+  return gateway;
 }
 
 async function stop(): Promise<void> {
@@ -65,21 +90,12 @@ async function deliver(to: TestGateway, count: number): Promise<void> {
   await client.end();
 }
 
-/** A gateway that is killed at a point of its second dataset's sealing; the first is sealed and signed. */
-async function sealUntilKilled(point: (typeof SEAL_CRASH_POINTS)[number]): Promise<string> {
-  const first = await start();
-  device = new TestDevice(first.did);
-  await first.enrol(device.did);
-  await deliver(first, 2);
-  await first.seal();
-  await deliver(first, 3);
-  const { logId } = await first.ask<{ logId: string }>('GET', '/v1/status');
-  await stop();
-  const killed = await start({ WAYSTONE_TEST_CRASH_AT: point });
+/** Kills a gateway at a point of its second dataset's sealing. */
+async function sealUntilKilled(point: (typeof SEAL_CRASH_POINTS)[number]): Promise<void> {
+  const environment = { WAYSTONE_TEST_CRASH_AT: point };
+  const killed = await GatewayProcess.start(home, { ...OPTIONS, environment });
   await killed.ask('POST', '/v1/batches/seal').catch(() => undefined);
   expect(await killed.exited).toEqual({ code: null, signal: 'SIGKILL' });
-  gateway = undefined;
-  return logId;
 }
 
 /**
@@ -150,11 +166,10 @@ describe.each([
   // Without a record in the old log it takes a place in the new one; with one, it keeps it.
   { point: 'seal:published', state: 'frozen', keepsItsPlace: false },
   { point: 'seal:logged', state: 'logged', keepsItsPlace: true },
-  { point: 'seal:head-kept', state: 'logged', keepsItsPlace: true },
   { point: 'seal:signed', state: 'logged', keepsItsPlace: true },
 ] as const)('a backup between two steps of sealing ($point)', ({ point, state, keepsItsPlace }) => {
   it('is restored, and the batch is sealed once', async () => {
-    const oldLog = await sealUntilKilled(point);
+    await sealUntilKilled(point);
     await backUpBetweenSteps(state);
     const newLog = await restore();
     expect(newLog).not.toBe(oldLog);
@@ -197,7 +212,7 @@ describe.each([
 
 describe('a backup between two steps of sealing, after which the gateway went on and lost its disk', () => {
   it('is restored: what was signed is finished with the same bytes, what came later is stored anew', async () => {
-    const oldLog = await sealUntilKilled('seal:head-kept');
+    await sealUntilKilled('seal:head-kept');
     await backUpBetweenSteps('logged');
     let running = await start();
     await allSealed(running);
