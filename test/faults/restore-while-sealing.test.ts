@@ -7,11 +7,9 @@ import { promisify } from 'node:util';
 import { statementBytesOf, statementHash, toHex } from '@waystone/proto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { verifyPath } from '../../gateway/audit/verify.js';
-import { loadConfig, loadKeys } from '../../gateway/config/index.js';
 import { fsck } from '../../gateway/fsck/fsck.js';
 import { writeBackup } from '../../gateway/ledger/backup.js';
 import { logHeadFile, readLogHead } from '../../gateway/ledger/identity.js';
-import { Ledger } from '../../gateway/ledger/ledger.js';
 import type { SEAL_CRASH_POINTS } from '../../gateway/seal/sealer.js';
 import { TestDevice } from '../harness/device.js';
 import {
@@ -21,6 +19,7 @@ import {
   startInProcess,
   type TestGateway,
 } from '../harness/gateway.js';
+import { withLedger } from '../harness/ledger.js';
 import { DeviceClient } from '../harness/mqtt.js';
 import { waitFor } from '../harness/wait.js';
 import { datasetsFolder, listDatasets, readEntries } from './stored-datasets.js';
@@ -103,29 +102,10 @@ async function sealUntilKilled(point: (typeof SEAL_CRASH_POINTS)[number]): Promi
  * no sealer that would go on meanwhile.
  */
 async function backUpBetweenSteps(state: string): Promise<void> {
-  const config = loadConfig({ home, environment: {}, set: ['chain.network=none'] });
-  const { gateway: key } = await loadKeys(home);
-  const ledger = await Ledger.open(
-    {
-      dataFolder,
-      logHeadFile: logHeadFile(home),
-      privateKey: key.privateKey,
-      limits: config.batch,
-      sessions: config.sessions,
-      settledBy: 'sealed',
-      verifiers: [],
-    },
-    () => undefined,
-    (error) => {
-      throw error;
-    },
-  );
-  try {
+  await withLedger(home, async (ledger) => {
     expect((await ledger.calls.sealing()).map((batch) => batch.state)).toEqual([state]);
     await writeBackup({ folder: backup, dataFolder, ledger, gateway: device.gateway });
-  } finally {
-    await ledger.stop();
-  }
+  });
 }
 
 /** `waystone restore`. @returns id of the new log. */
