@@ -10,6 +10,7 @@ import { verifyPath } from '../../gateway/audit/verify.js';
 import { fsck } from '../../gateway/fsck/fsck.js';
 import { writeBackup } from '../../gateway/ledger/backup.js';
 import { logHeadFile, readLogHead } from '../../gateway/ledger/identity.js';
+import { restoreBackup } from '../../gateway/ledger/restore.js';
 import type { SEAL_CRASH_POINTS } from '../../gateway/seal/sealer.js';
 import { TestDevice } from '../harness/device.js';
 import {
@@ -108,7 +109,7 @@ async function backUpBetweenSteps(state: string): Promise<void> {
   });
 }
 
-/** `waystone restore`. @returns id of the new log. */
+/** `waystone restore` as people run it. @returns id of the new log. */
 async function restore(): Promise<string> {
   const args = [MAIN, '--home', home, '--json', 'restore', backup];
   const { stdout } = await promisify(execFile)(process.execPath, args);
@@ -151,7 +152,7 @@ describe.each([
   it('is restored, and the batch is sealed once', async () => {
     await sealUntilKilled(point);
     await backUpBetweenSteps(state);
-    const newLog = await restore();
+    const { logId: newLog } = await restoreBackup({ backup, dataFolder, home });
     expect(newLog).not.toBe(oldLog);
 
     let running = await start();
