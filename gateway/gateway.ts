@@ -30,7 +30,7 @@ import { Broker } from './ingest/broker.js';
 import { LoginThread } from './ingest/login-thread.js';
 import { makeRelaySecret } from './ingest/relay-secret.js';
 import { writeBackup } from './ledger/backup.js';
-import { logHeadFile, writeLogHead } from './ledger/identity.js';
+import { keepLogHead, logHeadFile } from './ledger/identity.js';
 import { Ledger } from './ledger/ledger.js';
 import { LedgerReader } from './ledger/reader.js';
 import { liveView } from './live-view.js';
@@ -185,7 +185,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         key,
         write: datasets.calls.write,
         addCheckpoint: datasets.calls.addCheckpoint,
-        keepLogHead: (head) => writeLogHead(headFile, head),
+        keepLogHead: (head) => keepLogHead(headFile, head),
         onSealed: (_batch, root) => {
           metrics.datasets.inc({ step: 'sealed' });
           forge.nudge();

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -5,11 +6,13 @@ import { toHex } from './bytes.js';
 import {
   consistencyProof,
   leafHash,
+  leafHashInto,
   MerkleTree,
   nodeHash,
   rootFromInclusionProof,
   TreePeaks,
   treeRoot,
+  treeRootOfData,
   verifyConsistency,
   verifyInclusion,
 } from './tree.js';
@@ -136,6 +139,66 @@ describe('MerkleTree', () => {
     }
   });
 
+  it('is the same tree from leaves in one piece as from a list', () => {
+    for (let size = 1; size <= 130; size++) {
+      const leaves = leavesOf(size);
+      // From the middle of a larger buffer, as a ledger hands them over.
+      const around = Buffer.concat([Buffer.alloc(5, 0xaa), ...leaves, Buffer.alloc(7, 0xbb)]);
+      const tree = new MerkleTree(around.subarray(5, 5 + size * 32));
+      expect(tree.size).toBe(size);
+      expect(toHex(tree.root)).toBe(toHex(recursiveRoot(leaves)));
+      for (const [index, leaf] of leaves.entries()) {
+        if (toHex(tree.leaf(index)) !== toHex(leaf)) expect.fail(`leaf ${index} of ${size}`);
+      }
+    }
+  });
+
+  it('leaves the piece that it was made from as it was', () => {
+    const piece = Buffer.concat(leavesOf(21));
+    const before = toHex(piece);
+    new MerkleTree(piece);
+    expect(toHex(piece)).toBe(before);
+  });
+
+  it('refuses a piece that is no whole number of hashes', () => {
+    for (const length of [0, 1, 31, 33, 63, 65]) {
+      expect(() => new MerkleTree(new Uint8Array(length))).toThrow(RangeError);
+    }
+    expect(new MerkleTree(new Uint8Array(32)).size).toBe(1);
+  });
+
+  it('writes the hashes of each proof one after the other, as many as it says, and nothing else', () => {
+    const sizes = fc.oneof(
+      fc.integer({ min: 1, max: 300 }),
+      // Around the powers of two, where the number of levels changes.
+      fc
+        .tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: -1, max: 1 }))
+        .map(([power, by]) => Math.max(1, 2 ** power + by)),
+    );
+    fc.assert(
+      fc.property(sizes, fc.nat(40), (size, offset) => {
+        const leaves = leavesOf(size);
+        const tree = new MerkleTree(leaves);
+        for (let index = 0; index < size; index++) {
+          const proof = tree.inclusionProof(index);
+          const written = Buffer.alloc(offset + 32 * proof.length + 9, 0xcc);
+          const end = tree.writeProof(index, written, offset);
+          const wanted = Buffer.alloc(written.length, 0xcc);
+          wanted.set(Buffer.concat(proof), offset);
+          const isEqual = Buffer.compare(written, wanted) === 0;
+          if (
+            !isEqual ||
+            end !== offset + 32 * proof.length ||
+            tree.proofLength(index) !== proof.length
+          ) {
+            expect.fail(`proof of leaf ${index} of ${size} at ${offset} is written otherwise`);
+          }
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it('proves every leaf of every size from 1 to 130, and only at its place', () => {
     // Collected and compared once: 26,000 calls of `expect` cost more than the hashing.
     const wrong: string[] = [];
@@ -226,6 +289,9 @@ describe('MerkleTree', () => {
     const tree = new MerkleTree(leavesOf(3));
     for (const index of [-1, 3, 1.5, Number.NaN, 2 ** 53]) {
       expect(() => tree.inclusionProof(index)).toThrow(RangeError);
+      expect(() => tree.writeProof(index, new Uint8Array(99), 0)).toThrow(RangeError);
+      expect(() => tree.proofLength(index)).toThrow(RangeError);
+      expect(() => tree.leaf(index)).toThrow(RangeError);
     }
   });
 
@@ -261,6 +327,39 @@ describe('MerkleTree', () => {
   it('keeps leaves and nodes apart', () => {
     const [a, b] = leavesOf(2) as [Uint8Array, Uint8Array];
     expect(toHex(leafHash(Buffer.concat([a, b])))).not.toBe(toHex(nodeHash(a, b)));
+  });
+});
+
+describe('leaves', () => {
+  const data = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    fc
+      .tuple(fc.constantFrom(4094, 4095, 4096, 4097, 10_000), fc.nat(255))
+      .map(([length, value]) => new Uint8Array(length).fill(value)),
+  );
+
+  it('are hashed to a place as they are by themselves, and nothing beside it changes', () => {
+    fc.assert(
+      fc.property(data, fc.nat(50), (leaf, offset) => {
+        const target = new Uint8Array(offset + 40).fill(0xcc);
+        leafHashInto(leaf, target, offset);
+        const wanted = new Uint8Array(offset + 40).fill(0xcc);
+        const prefixed = Buffer.concat([Uint8Array.of(0), leaf]);
+        wanted.set(createHash('sha256').update(prefixed).digest(), offset);
+        expect(toHex(target)).toBe(toHex(wanted));
+      }),
+    );
+  });
+
+  it('given as data have the root of the recursive definition, one alone included', () => {
+    fc.assert(
+      fc.property(fc.array(data, { minLength: 1, maxLength: 40 }), (list) => {
+        expect(toHex(treeRootOfData(list))).toBe(toHex(recursiveRoot(list.map(leafHash))));
+        const first = list.slice(0, 1);
+        expect(toHex(treeRootOfData(first))).toBe(toHex(leafHash(first[0] as Uint8Array)));
+      }),
+    );
+    expect(() => treeRootOfData([])).toThrow(RangeError);
   });
 });
 

@@ -76,6 +76,16 @@ export function logHeadFile(home: string): string {
   return join(home, 'keys', 'log-head.json');
 }
 
+/**
+ * Keeps a head that is about to be signed, unless it is of a log that a restore has ended: a dataset that had its
+ * record there before the backup is finished with the very bytes of then, and the head of the present log stays, or the
+ * next start would take the ledger for one that was rolled back.
+ */
+export function keepLogHead(file: string, head: SignedLogHead): void {
+  const kept = readLogHead(file);
+  if (kept === null || kept.logId === head.logId) writeLogHead(file, head);
+}
+
 /** Durable before the signature leaves the gateway. */
 export function writeLogHead(file: string, head: SignedLogHead): void {
   replaceFile(file, `${JSON.stringify(head)}\n`, 0o600);

@@ -100,7 +100,8 @@ function startNewLog(
     const logId = randomBytes(LOG_ID_BYTES);
     db.transaction(() => {
       db.prepare("UPDATE meta SET value = ? WHERE key = 'log_id'").run(logId.toString('hex'));
-      // A batch that had a place in the old log, but no record there yet, takes one in the new log.
+      // A batch that had a place in the old log, but no record there yet, takes one in the new log. One with a record
+      // keeps it, since its head may have been signed: it is finished in the old log, with the same bytes.
       db.prepare(
         `UPDATE batches SET state = 'due', log_id = NULL, log_index = NULL, sealed_at_us = NULL
          WHERE state = 'frozen'`,

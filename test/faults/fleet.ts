@@ -16,7 +16,7 @@ const FRAMES_MAX = 8;
 /** Unanswered envelopes beyond which a publisher makes no new ones while the gateway is away. */
 const UNANSWERED_MAX = 24;
 
-/** Longest pause between two envelopes of a publisher, ms: what keeps the load small. */
+/** Longest pause between two envelopes of a publisher unless another is given, ms: what keeps the load small. */
 const PAUSE_MAX_MS = 30;
 
 export interface Publisher {
@@ -38,6 +38,7 @@ export class SdkPublisher implements Publisher {
   readonly key: DeviceKey;
   readonly #url: string;
   readonly #gateway: string;
+  readonly #pauseMaxMs: number;
   readonly #record: PublishingRecord;
   readonly #random: Random;
   readonly #outbox = new MemoryOutbox();
@@ -45,12 +46,13 @@ export class SdkPublisher implements Publisher {
   #isStopped = false;
 
   constructor(
-    options: { url: string; gateway: string; key: DeviceKey },
+    options: { url: string; gateway: string; key: DeviceKey; pauseMaxMs?: number },
     deps: { record: PublishingRecord; random: Random },
   ) {
     this.#url = options.url;
     this.#gateway = options.gateway;
     this.key = options.key;
+    this.#pauseMaxMs = options.pauseMaxMs ?? PAUSE_MAX_MS;
     this.#record = deps.record;
     this.#random = deps.random;
     this.#device = this.#makeDevice();
@@ -64,7 +66,7 @@ export class SdkPublisher implements Publisher {
   async run(): Promise<void> {
     const id = keyId(this.key.publicKey);
     while (!this.#isStopped) {
-      await delay(this.#random.below(PAUSE_MAX_MS));
+      await delay(this.#random.below(this.#pauseMaxMs));
       if (this.unreceipted >= UNANSWERED_MAX) continue;
       try {
         const { envelopes } = await this.#device.enqueue('drive', observations(this.#random));

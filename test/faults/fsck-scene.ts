@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { realmOf } from '@waystone/proto';
@@ -82,9 +82,12 @@ export async function makeScene(): Promise<Scene> {
   return { home, stored };
 }
 
+/** Copies come and go by the hundred, and nobody asks whether they are on disk: in memory where the system has such a place. */
+const COPIES = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
 /** A copy that may be damaged. */
 export function copyHome(home: string): string {
-  const copy = mkdtempSync(join(tmpdir(), 'waystone-fsck-'));
+  const copy = mkdtempSync(join(COPIES, 'waystone-fsck-'));
   cpSync(home, copy, { recursive: true, preserveTimestamps: true });
   return copy;
 }

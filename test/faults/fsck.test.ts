@@ -23,7 +23,7 @@ import { renderFsck } from '../../gateway/fsck/render.js';
 import { SCHEMA_VERSION } from '../../gateway/ledger/schema.js';
 import type { SEAL_CRASH_POINTS } from '../../gateway/seal/sealer.js';
 import { TestDevice } from '../harness/device.js';
-import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
+import { GatewayProcess, makeHome, removeHome, startInProcess } from '../harness/gateway.js';
 import { DeviceClient } from '../harness/mqtt.js';
 import { sealAndForge } from './at-rest.js';
 import {
@@ -157,21 +157,22 @@ describe('a gateway that was killed', () => {
   it('while it sealed leaves a folder that is clean, and goes on after a repair', async () => {
     home = await makeHome();
     const options = { network: 'none' as const, set: ['batch.ageSecondsMax=3600'] };
-    let gateway = await GatewayProcess.start(home, options);
-    const device = new TestDevice(gateway.did);
-    await gateway.enrol(device.did);
-    const client = await DeviceClient.open(gateway, device);
-    await client.deliver(await device.envelope());
-    await gateway.kill();
+    let device: TestDevice | undefined;
     const seen: string[] = [];
     for (const point of SEALING) {
-      gateway = await GatewayProcess.start(home, {
+      const killed = await GatewayProcess.start(home, {
         ...options,
         environment: { WAYSTONE_TEST_CRASH_AT: point },
       });
+      if (device === undefined) {
+        device = new TestDevice(killed.did);
+        await killed.enrol(device.did);
+        const client = await DeviceClient.open(killed, device);
+        await client.deliver(await device.envelope());
+      }
       // The same batch each time: after the first, a start goes on where the last one was killed.
-      await gateway.ask('POST', '/v1/batches/seal').catch(() => undefined);
-      expect(await gateway.exited).toMatchObject({ signal: 'SIGKILL' });
+      await killed.ask('POST', '/v1/batches/seal').catch(() => undefined);
+      expect(await killed.exited).toMatchObject({ signal: 'SIGKILL' });
       const result = await check();
       seen.push(`${point}: ${codes(result, 'leftover', 'note').join(' ')}`);
       expect(codes(result, 'fault')).toEqual([]);
@@ -179,7 +180,7 @@ describe('a gateway that was killed', () => {
       expect(codes(await check(), 'fault', 'leftover')).toEqual([]);
     }
     console.log(seen.join('\n'));
-    gateway = await GatewayProcess.start(home, options);
+    const gateway = await startInProcess(home, options);
     await gateway.seal();
     await gateway.stop();
     const end = await check();

@@ -4,7 +4,7 @@ import { residentBytesOf } from '../bench/machine.js';
 import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
 import { waitFor } from '../harness/wait.js';
 import { HealthyDevices, UNHURT } from './healthy-device.js';
-import { connectLoad, type Load, openFilesMax } from './loads.js';
+import { connectLoad, enrolBefore, type Load, openFilesMax, prepareLoad } from './loads.js';
 
 const WANTED = Number(process.env.WAYSTONE_IDLE_CONNECTIONS ?? 2_000);
 
@@ -36,6 +36,14 @@ it(
       console.log(`idle: ${count} connections, not ${WANTED}: ulimit -Hn is ${openFilesMax()}`);
     }
     home = await makeHome();
+    const half = Math.floor(count / 2);
+    for (const part of [0, 1]) {
+      const options = { keyType: 'secp256k1', framesEach: 1, devices: half } as const;
+      const firstDevice = part * half;
+      const { load, dids } = await prepareLoad({ ...options, envelopesEach: 0, firstDevice });
+      loads.push(load);
+      await enrolBefore(home, dids);
+    }
     gateway = await GatewayProcess.start(home, { set: openTo(count) });
     const { metric } = gateway;
     const connections = (): Promise<number> => metric.call(gateway, 'waystone_mqtt_connections');
@@ -43,16 +51,7 @@ it(
     const pid = gateway.process.pid as number;
     const before = residentBytesOf(pid);
 
-    const half = Math.floor(count / 2);
-    for (const part of [0, 1]) {
-      const options = { keyType: 'secp256k1', framesEach: 1, devices: half } as const;
-      const load = await connectLoad(gateway, {
-        ...options,
-        envelopesEach: 0,
-        firstDevice: part * half,
-      });
-      loads.push(load);
-    }
+    for (const load of loads) await connectLoad(load, gateway);
     healthy.check();
     expect(await connections()).toBe(2 * half + HEALTHY);
     const receipted = healthy.receipted;

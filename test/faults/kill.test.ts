@@ -21,7 +21,7 @@ import {
   readEntries,
 } from './stored-datasets.js';
 
-const ROUNDS = Number(process.env.WAYSTONE_KILL_ROUNDS ?? 20);
+const ROUNDS = Number(process.env.WAYSTONE_KILL_ROUNDS ?? 12);
 const SEED = Number(process.env.WAYSTONE_KILL_SEED ?? randomInt(2 ** 32));
 
 /** Latest instant of a kill, ms after the gateway is up. */

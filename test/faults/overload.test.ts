@@ -8,7 +8,7 @@ import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
 import { DeviceClient } from '../harness/mqtt.js';
 import { waitFor } from '../harness/wait.js';
 import { HealthyDevices, UNHURT } from './healthy-device.js';
-import { connectLoad, type Load } from './loads.js';
+import { type Load, startLoad } from './loads.js';
 
 const SECONDS = Number(process.env.WAYSTONE_OVERLOAD_SECONDS ?? 4);
 
@@ -45,7 +45,7 @@ it(
     gateway = running;
     const pid = running.process.pid as number;
     const waiting = (): Promise<number> => running.metric('waystone_envelopes_waiting');
-    load = await connectLoad(running, {
+    load = await startLoad(running, {
       keyType: 'Ed25519',
       framesEach: 4,
       devices: DEVICES,

@@ -139,11 +139,11 @@ export class BulkPublisher {
 
   /** Sends new envelopes until one is told to come again. @returns its number and the code. */
   async sendUntilRefused(): Promise<{ number: number; code: string }> {
-    return waitFor('new data to be refused', async () => {
+    for (;;) {
       const number = await this.make();
       const code = await this.send(number);
-      return code === 'taken' ? null : { number, code };
-    });
+      if (code !== 'taken') return { number, code };
+    }
   }
 
   /** As a device does that was told to come again: connects and sends until it is taken. */

@@ -96,10 +96,15 @@ export abstract class TestGateway {
   }
 
   async device(did: string): Promise<DeviceStatus> {
-    const { devices } = await this.ask<{ devices: DeviceStatus[] }>('GET', '/v1/devices');
-    const found = devices.find((device) => device.did === did);
-    if (found === undefined) throw new Error(`${did} is not enrolled`);
-    return found;
+    for (let after = ''; ; ) {
+      const path = `/v1/devices?limit=1000${after}`;
+      const { devices } = await this.ask<{ devices: DeviceStatus[] }>('GET', path);
+      const found = devices.find((device) => device.did === did);
+      if (found !== undefined) return found;
+      const last = devices.at(-1);
+      if (last === undefined) throw new Error(`${did} is not enrolled`);
+      after = `&after=${last.did}`;
+    }
   }
 
   /** The newest refusals, of one device if it is named. */

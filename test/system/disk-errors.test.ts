@@ -22,6 +22,9 @@ const SEED = Number(process.env.WAYSTONE_DISK_ERRORS_SEED ?? randomInt(2 ** 32))
 /** Acknowledgements that show that the gateway is at work again. */
 const PROMISED_AGAIN = 20;
 
+/** While sealing waits for its next try, a second each time, a few envelopes show that devices are served. */
+const SEALING_PAUSE_MAX_MS = 120;
+
 /** A fault comes at one of the first so many calls. */
 const NTH_MAX = 6;
 
@@ -76,7 +79,7 @@ afterEach(async () => {
 });
 
 /** A gateway on a disk that can fail, with a fleet that publishes. */
-async function setUp(seed: number, set: readonly string[]) {
+async function setUp(seed: number, set: readonly string[], pauseMaxMs?: number) {
   const random = randomFrom(seed);
   home = realpathSync(await makeHome());
   const faulty = await FaultyDisk.under(home);
@@ -91,7 +94,7 @@ async function setUp(seed: number, set: readonly string[]) {
     return gateway;
   };
   const first = await start();
-  const devices = await FleetOnDisk.of(first, random);
+  const devices = await FleetOnDisk.of(first, random, pauseMaxMs);
   fleet = devices;
   devices.start();
   const promisedAgain = async (count = PROMISED_AGAIN): Promise<void> => {
@@ -144,7 +147,11 @@ it('ends when the database cannot be written, although SQLite goes on with its W
 it('says why sealing waits after an error in a dataset folder or beside the key, and seals once it is gone', async () => {
   console.log(`errors while sealing: seed ${SEED}, ${SEALING_FAULTS.length} faults`);
   const set = ['batch.entriesMax=1000000', 'batch.ageSecondsMax=3600'];
-  const { random, disk, fleet, start, promisedAgain, first } = await setUp(SEED + 2, set);
+  const { random, disk, fleet, start, promisedAgain, first } = await setUp(
+    SEED + 2,
+    set,
+    SEALING_PAUSE_MAX_MS,
+  );
   let running = first;
   const box = async () => (await running.ask<GatewayStatus>('GET', '/v1/status')).box;
   for (const fault of SEALING_FAULTS) {

@@ -22,8 +22,8 @@ export class FleetOnDisk {
     [this.#devices, this.#raw] = devices(this.record);
   }
 
-  /** Enrols its devices: one of the SDK for each type of key, and one that knows MQTT alone. */
-  static async of(gateway: TestGateway, random: Random): Promise<FleetOnDisk> {
+  /** Enrols its devices: one of the SDK for each type of key, and one that knows MQTT alone. @param pauseMaxMs longest pause of the first ones. */
+  static async of(gateway: TestGateway, random: Random, pauseMaxMs?: number): Promise<FleetOnDisk> {
     const { did, mqttUrl: url, mqttPort } = gateway;
     const { chain } = await gateway.ask<GatewayStatus>('GET', '/v1/status');
     const realm = chain.idao === '' ? LOCAL_REALM : realmOf(chain.chainId, chain.idao);
@@ -34,7 +34,13 @@ export class FleetOnDisk {
     for (const key of [...keys, device.key]) await gateway.enrol(key.did);
     const own = () => randomFrom(random.below(2 ** 32));
     return new FleetOnDisk((record) => [
-      keys.map((key) => new SdkPublisher({ url, gateway: did, key }, { record, random: own() })),
+      keys.map(
+        (key) =>
+          new SdkPublisher(
+            { url, gateway: did, key, ...(pauseMaxMs === undefined ? {} : { pauseMaxMs }) },
+            { record, random: own() },
+          ),
+      ),
       new RawPublisher({ gateway: { mqttPort }, realm, device }, { record, random: own() }),
     ]);
   }

@@ -34,7 +34,7 @@ const PEERS = 20;
 const HEALTHY = 3;
 
 /** A silent client is cut off after one and a half times this. */
-const KEEP_ALIVE_SECONDS = 4;
+const KEEP_ALIVE_SECONDS = 3;
 
 const ESTABLISHED = '01';
 
@@ -64,7 +64,7 @@ async function run(): Promise<HalfOpenReport> {
     set: [
       ...openTo(100),
       `mqtt.keepAliveSecondsMax=${KEEP_ALIVE_SECONDS}`,
-      'mqtt.connectTimeoutSeconds=6',
+      'mqtt.connectTimeoutSeconds=4',
     ],
   });
   try {
@@ -86,7 +86,7 @@ async function run(): Promise<HalfOpenReport> {
       await once(socket, 'data');
       peers.push(socket);
     }
-    const paced = load.calls.pace({ rate: 60, seconds: 12 });
+    const paced = load.calls.pace({ rate: 60, seconds: 8 });
     for (let k = 0; k < PEERS; k++) peers.push(await open(gateway.mqttPort));
     for (const peer of peers.slice(0, PEERS)) peer.write(generate({ cmd: 'pingreq' }));
     await delay(200);

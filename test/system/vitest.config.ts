@@ -9,6 +9,7 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    fileParallelism: false,
+    // Each waits for disks, clocks and networks for much of its time.
+    maxWorkers: 2,
   },
 });

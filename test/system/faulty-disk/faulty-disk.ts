@@ -1,6 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '../../faults/random.js';
@@ -16,26 +25,38 @@ export interface DiskFault {
   readonly nth?: number;
 }
 
+let built: string | undefined;
+
+/** The library, built once for all disks of this process. */
+function library(): string {
+  if (built !== undefined) return built;
+  const folder = mkdtempSync(join(tmpdir(), 'waystone-disk-library-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'faulty-disk.so');
+  const source = fileURLToPath(new URL('./faulty-disk.c', import.meta.url));
+  const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC'];
+  execFileSync('cc', [...flags, '-o', file, source, '-ldl', '-lpthread']);
+  built = file;
+  return file;
+}
+
 /** A folder whose disk can fail under a process that is started with {@link environment}. */
 export class FaultyDisk {
   readonly folder: string;
   readonly #state: string;
   readonly #library: string;
 
-  private constructor(folder: string, state: string) {
+  private constructor(folder: string, state: string, library: string) {
     this.folder = folder;
     this.#state = join(state, 'state');
-    this.#library = join(state, 'faulty-disk.so');
+    this.#library = library;
     mkdirSync(this.#state);
   }
 
   /** @param folder its real path; what it holds now counts as synced. */
   static async under(folder: string): Promise<FaultyDisk> {
-    const disk = new FaultyDisk(folder, await mkdtemp(join(dirname(folder), 'waystone-disk-')));
-    const source = fileURLToPath(new URL('./faulty-disk.c', import.meta.url));
-    const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC'];
-    execFileSync('cc', [...flags, '-o', disk.#library, source, '-ldl', '-lpthread']);
-    return disk;
+    const state = await mkdtemp(join(dirname(folder), 'waystone-disk-'));
+    return new FaultyDisk(folder, state, library());
   }
 
   /** Of a process whose disk this is. @param slow how much longer a sync (ms) and a write (µs) take. */
