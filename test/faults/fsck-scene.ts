@@ -13,6 +13,9 @@ import { sealAndForge } from './at-rest.js';
 /** The chain's clock counts whole seconds; frames lie before it, µs. */
 const BEFORE_US = 10_000_000;
 
+/** Frames of a group whose batch file is synced: of fewer bytes the ledger holds a copy, which heals what a test damages. */
+const SYNCED_FRAMES = 1000;
+
 /** Batches close when they have so many entries, and at no age. */
 const FULL = 4;
 
@@ -47,12 +50,12 @@ export async function makeScene(): Promise<Scene> {
   );
   const [first, second, third] = devices as [TestDevice, TestDevice, TestDevice];
 
-  const publish = async (device: TestDevice, envelopes: number): Promise<void> => {
+  const publish = async (device: TestDevice, envelopes: number, count = 2): Promise<void> => {
     const client = await DeviceClient.open(gateway, device);
     for (let k = 0; k < envelopes; k++) {
       const timeUs = Date.now() * 1000 - BEFORE_US;
-      const frames = [frame({ timeUs }), frame({ timeUs: timeUs + 1 })];
-      const statement = { realm, minTimeUs: timeUs, maxTimeUs: timeUs + 1 };
+      const frames = Array.from({ length: count }, (_, at) => frame({ timeUs: timeUs + at }));
+      const statement = { realm, minTimeUs: timeUs, maxTimeUs: timeUs + count - 1 };
       const payload = await device.envelope({ frames, statement });
       const { bytes } = await client.deliver(payload);
       stored.push({ device, payload, receipt: bytes });
@@ -74,7 +77,8 @@ export async function makeScene(): Promise<Scene> {
     ...SCENE_OPTIONS,
     environment: { WAYSTONE_TEST_CRASH_AT: 'forge:commit-sent' },
   });
-  await publish(third, FULL - 1);
+  await publish(third, FULL - 2);
+  await publish(third, 1, SYNCED_FRAMES);
   await publish(first, FULL);
   const { signal } = await gateway.exited;
   if (signal !== 'SIGKILL')

@@ -101,6 +101,20 @@ const SEALING: readonly (typeof SEAL_CRASH_POINTS)[number][] = [
   'seal:signed',
 ];
 
+it('reads what a power cut took from a batch file where the ledger holds it', async () => {
+  home = copyHome(tidy);
+  const file = batchFileOf(OPEN);
+  const bytes = readFileSync(file);
+  const at = bytes.length - 1000;
+  const held = bytes.subarray(at).toString('hex');
+  changeLedger(home, `INSERT INTO unsynced VALUES (${OPEN}, ${at}, x'${held}')`);
+  writeFileSync(file, bytes.subarray(0, at));
+  expect(faultsOf(await check())).toEqual([]);
+  // What it holds is not enough.
+  writeFileSync(file, bytes.subarray(0, at - 1));
+  expect(faultsOf(await check())).toEqual(['BATCH_FILE_SHORT']);
+});
+
 describe('a gateway that was killed', () => {
   it('leaves a folder that is clean, and fsck changes nothing in it', async () => {
     home = copyHome(scene.home);
@@ -359,7 +373,7 @@ const DAMAGES: readonly (readonly [
   [
     'a length in a batch file is changed',
     () => flip(batchFileOf(OPEN), 8 + 280 + 3),
-    ['BATCH_ENTRY_WRONG', 'BATCH_FILE_DAMAGED'],
+    ['BATCH_ENTRY_WRONG', 'BATCH_FILE_DAMAGED', 'STATEMENT_DIFFERS'],
   ],
   [
     'a statement in a batch file is changed',
