@@ -1,6 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { TestDevice } from '../harness/device.js';
 import type { TestGateway } from '../harness/gateway.js';
 import { DeviceClient } from '../harness/mqtt.js';
+
+/** Between an answer and the next envelope, so that those who are served leave room for what is done to the gateway. */
+const PAUSE_MS = 10;
 
 /** Publishes one envelope after the other, each answered before the next. */
 export class HealthyDevice {
@@ -41,6 +45,7 @@ export class HealthyDevice {
       if (receipt.body.outcome.kind === 'stored') this.receipted += 1;
       this.answeredAtUs.push(Date.now() * 1000);
       this.longestMs = Math.max(this.longestMs, performance.now() - startMs);
+      await delay(PAUSE_MS);
     }
   }
 

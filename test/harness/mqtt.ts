@@ -15,7 +15,7 @@ import {
 import { generate, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
 import type { TestDevice } from './device.js';
 import type { TestGateway } from './gateway.js';
-import { waitFor } from './wait.js';
+import { DEADLINE_MS, waitFor } from './wait.js';
 
 export type PacketOf<Command extends Packet['cmd']> = Extract<Packet, { cmd: Command }>;
 
@@ -25,12 +25,17 @@ export class RawClient {
   /** Packets in the order they came. */
   readonly packets: Packet[] = [];
   readonly #chunks: Buffer[] = [];
+  /** Those who wait for something to come, or for the end. */
+  #waiting: (() => void)[] = [];
   isClosed = false;
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
     const reader = parser({ protocolVersion: 4 });
-    reader.on('packet', (packet) => this.packets.push(packet));
+    reader.on('packet', (packet) => {
+      this.packets.push(packet);
+      this.#wake();
+    });
     reader.on('error', () => undefined); // An MQTT 5 answer: tests look at `received`.
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
@@ -39,7 +44,12 @@ export class RawClient {
     socket.on('error', () => undefined); // 'close' follows.
     socket.once('close', () => {
       this.isClosed = true;
+      this.#wake();
     });
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   /** All bytes that came. */
@@ -63,14 +73,23 @@ export class RawClient {
     cmd: Command,
     matches: (packet: PacketOf<Command>) => boolean = () => true,
   ): Promise<PacketOf<Command>> {
-    return waitFor(`a packet ${cmd}`, () => {
+    const endMs = performance.now() + DEADLINE_MS;
+    for (;;) {
       const at = this.packets.findIndex(
         (packet) => packet.cmd === cmd && matches(packet as PacketOf<Command>),
       );
       if (at >= 0) return this.packets.splice(at, 1)[0] as PacketOf<Command>;
       if (this.isClosed) throw new Error(`the connection was closed before a packet ${cmd} came`);
-      return null;
-    });
+      const leftMs = endMs - performance.now();
+      if (leftMs <= 0) throw new Error(`waited ${DEADLINE_MS} ms in vain for a packet ${cmd}`);
+      await new Promise<void>((wake) => {
+        const timer = setTimeout(wake, leftMs);
+        this.#waiting.push(() => {
+          clearTimeout(timer);
+          wake();
+        });
+      });
+    }
   }
 
   async closed(): Promise<void> {
