@@ -1,11 +1,5 @@
 import { join } from 'node:path';
-import {
-  type HDNodeWallet,
-  type JsonRpcProvider,
-  Signature,
-  Transaction,
-  toQuantity,
-} from 'ethers';
+import { type HDNodeWallet, Signature, Transaction, toQuantity } from 'ethers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryLog, temporaryFolder } from '../testing.js';
 import { LAZAI_CRASH_POINTS, type LazaiCrashPoint } from './crash-points.js';
@@ -23,6 +17,7 @@ import {
   rsaKey,
   SqliteLazaiJournal,
   startLazaiChain,
+  tampered,
   unwrap,
 } from './testing.js';
 
@@ -289,31 +284,21 @@ describe('after a crash', () => {
     'with the %s not mined yet, the same bytes go out and nothing else',
     async (purpose) => {
       const { deps, reached } = crashAt(`lazai:${purpose}-sent`);
-      const provider = chain.provider;
-      const hold = (name: LazaiCrashPoint): void => {
-        deps.crashPoint?.(name);
-      };
-      const send = provider.send.bind(provider);
+      const { provider } = chain;
       let held = '';
       // Mining stops at the very transaction.
-      const holding = Object.create(provider, {
-        send: {
-          value: async (method: string, params: unknown[]) => {
-            if (method === 'eth_sendRawTransaction' && (await isPurpose(params[0], purpose))) {
-              await send('evm_setAutomine', [false]);
-              held = Transaction.from(params[0] as string).hash ?? '';
-            }
-            return send(method, params);
-          },
-        },
-      }) as JsonRpcProvider;
-      await expect(target({}, { crashPoint: hold }).advance(holding, dataset())).rejects.toThrow(
-        Crash,
-      );
+      const holding = tampered(provider, async (method, params, pass) => {
+        if (method === 'eth_sendRawTransaction' && isPurpose(params[0], purpose)) {
+          await pass('evm_setAutomine', [false]);
+          held = Transaction.from(params[0] as string).hash ?? '';
+        }
+        return pass(method, params);
+      });
+      await expect(target({}, deps).advance(holding, dataset())).rejects.toThrow(Crash);
       expect(reached()).toBe(true);
       const waiting = await target({ minedWaitMs: 50 }).advance(provider, dataset());
       expect(codeOf(waiting)).toBe('LAZAI_NOT_MINED');
-      await send('evm_setAutomine', [true]);
+      await provider.send('evm_setAutomine', [true]);
       await chain.mine(1);
       nowMs += 10_000;
       const token = tokenOf(await target().advance(provider, dataset()));
@@ -341,23 +326,17 @@ describe('after a crash', () => {
   });
 
   it('of the connection at each send, whose answer is lost, everything is there once', async () => {
-    const { provider } = chain;
-    const send = provider.send.bind(provider);
-    const deaf = Object.create(provider, {
-      send: {
-        value: async (method: string, params: unknown[]) => {
-          const result = await send(method, params);
-          if (method === 'eth_sendRawTransaction') throw new Error('ECONNRESET');
-          return result;
-        },
-      },
-    }) as JsonRpcProvider;
+    const deaf = tampered(chain.provider, async (method, params, pass) => {
+      const result = await pass(method, params);
+      if (method === 'eth_sendRawTransaction') throw new Error('ECONNRESET');
+      return result;
+    });
     await expectOnceEach([tokenOf(await target().advance(deaf, dataset()))]);
   });
 });
 
 /** Which of our calls a raw transaction makes. */
-async function isPurpose(raw: unknown, purpose: string): Promise<boolean> {
+function isPurpose(raw: unknown, purpose: string): boolean {
   const names = {
     register: DATA_REGISTRY.getFunction('addFileWithPermissions')?.selector,
     request: VERIFIED_COMPUTING.getFunction('requestProof')?.selector,
@@ -371,11 +350,13 @@ describe('the chain', () => {
     const made = target({ confirmations: 3 });
     expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_DEEP');
     await chain.mine(3);
+    const takeBack = await chain.mark();
     const { deps } = crashAt('lazai:request-mined');
     const crashing = target({ confirmations: 3 }, deps);
     await expect(crashing.advance(chain.provider, dataset())).rejects.toThrow(Crash);
     expect(await paidJobs()).toBe(1);
-    await chain.reorg(1);
+    await takeBack();
+    await chain.mine(1);
     expect(await paidJobs()).toBe(0);
     const resumed = target({ confirmations: 3 });
     expect(codeOf(await resumed.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_DEEP');
@@ -386,6 +367,7 @@ describe('the chain', () => {
   });
 
   it('that takes back registration and payment gets both again, in their order', async () => {
+    const takeBack = await chain.mark();
     const made = target({ confirmations: 2 });
     expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_DEEP');
     await chain.mine(1);
@@ -393,7 +375,8 @@ describe('the chain', () => {
     await expect(
       target({ confirmations: 2 }, deps).advance(chain.provider, dataset()),
     ).rejects.toThrow(Crash);
-    await chain.reorg(3);
+    await takeBack();
+    await chain.mine(1);
     expect(await contracts.filesCount()).toBe(0n);
     const resumed = target({ confirmations: 2 });
     await resumed.advance(chain.provider, dataset());
@@ -472,27 +455,20 @@ describe('a url', () => {
   );
 
   it('taken by who saw our transaction coming costs a new one, not a second file of ours', async () => {
-    const { provider } = chain;
-    const send = provider.send.bind(provider);
     let robbed = 0;
-    const watched = Object.create(provider, {
-      send: {
-        value: async (method: string, params: unknown[]) => {
-          const isOurs =
-            method === 'eth_sendRawTransaction' && (await isPurpose(params[0], 'register'));
-          if (isOurs && robbed++ === 0) {
-            const [url, hash] = DATA_REGISTRY.decodeFunctionData(
-              'addFileWithPermissions',
-              Transaction.from(params[0] as string).data,
-            );
-            const { dataRegistry } = chain.addresses;
-            const args = [url, hash, stranger.address, []];
-            await chain.call(stranger, DATA_REGISTRY, dataRegistry, 'addFileWithPermissions', args);
-          }
-          return send(method, params);
-        },
-      },
-    }) as JsonRpcProvider;
+    const watched = tampered(chain.provider, async (method, params, pass) => {
+      const isSend = method === 'eth_sendRawTransaction';
+      if (isSend && isPurpose(params[0], 'register') && robbed++ === 0) {
+        const [url, hash] = DATA_REGISTRY.decodeFunctionData(
+          'addFileWithPermissions',
+          Transaction.from(params[0] as string).data,
+        );
+        const { dataRegistry } = chain.addresses;
+        const args = [url, hash, stranger.address, []];
+        await chain.call(stranger, DATA_REGISTRY, dataRegistry, 'addFileWithPermissions', args);
+      }
+      return pass(method, params);
+    });
     const made = target();
     expect(codeOf(await made.advance(watched, dataset()))).toBe('LAZAI_NOT_DEEP');
     const token = tokenOf(await made.advance(watched, dataset()));
@@ -781,8 +757,6 @@ describe('a stranger', () => {
   });
 
   it('who adds more junk than one look reads only costs looks', async () => {
-    await chain.provider.send('evm_setAutomine', [false]);
-    await chain.provider.send('evm_setAutomine', [true]);
     node.beforeProof = async ({ fileId, url }) => {
       const good = await node.sign(BigInt(fileId), url);
       for (let i = 0; i < 70; i++) {

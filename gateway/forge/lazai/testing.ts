@@ -74,8 +74,8 @@ export interface LazaiChain {
     value?: bigint,
   ): Promise<TransactionReceipt>;
   mine(blocks: number): Promise<void>;
-  /** Drops the newest blocks and what they held. */
-  reorg(depth: number): Promise<void>;
+  /** Marks the chain as it is; what the function does takes back all that came after, as a reorg would. */
+  mark(): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
 
@@ -130,12 +130,37 @@ export async function startLazaiChain(
     deploy,
     call,
     mine: async (blocks) => void (await provider.send('anvil_mine', [toQuantity(blocks)])),
-    reorg: async (depth) => void (await provider.send('anvil_reorg', [depth, []])),
+    mark: async () => {
+      const id: unknown = await provider.send('evm_snapshot', []);
+      return async () => void (await provider.send('evm_revert', [id]));
+    },
     stop: async () => {
       provider.destroy();
       await anvil.stop();
     },
   };
+}
+
+/** A node whose `send` is tampered with: all that signed transactions pass through. */
+export function tampered(
+  provider: JsonRpcProvider,
+  send: (
+    method: string,
+    params: unknown[],
+    pass: (method: string, params: unknown[]) => Promise<unknown>,
+  ) => Promise<unknown>,
+): JsonRpcProvider {
+  const pass = (method: string, params: unknown[]): Promise<unknown> =>
+    provider.send(method, params);
+  return new Proxy(provider, {
+    get: (real, name) => {
+      if (name === 'send') {
+        return (method: string, params: unknown[]) => send(method, params, pass);
+      }
+      const value: unknown = Reflect.get(real, name, real);
+      return typeof value === 'function' ? value.bind(real) : value;
+    },
+  });
 }
 
 /** All of a stand-in's ABI that its admin uses. */
