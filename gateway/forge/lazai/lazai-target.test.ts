@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type HDNodeWallet, Signature, Transaction, toQuantity } from 'ethers';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryLog, temporaryFolder } from '../testing.js';
 import { LAZAI_CRASH_POINTS, type LazaiCrashPoint } from './crash-points.js';
 import { fileUrl } from './file-url.js';
@@ -37,30 +37,46 @@ let log: MemoryLog;
 let nowMs: number;
 const nodes: ProvingNode[] = [];
 
-beforeEach(async () => {
-  ({ folder, remove } = temporaryFolder());
-  await open();
+// One chain for all tests, set back after each: starting one takes longer than most tests.
+let chainFolder: ReturnType<typeof temporaryFolder>;
+let takeBack: () => Promise<void>;
+
+beforeAll(async () => {
+  chainFolder = temporaryFolder();
+  chain = await startLazaiChain(chainFolder.folder);
+  await prepare();
 });
 
-afterEach(close);
+afterAll(async () => {
+  await node.stop();
+  await chain.stop();
+  chainFolder.remove();
+});
 
-async function open(token?: 'OldDataAnchoringToken'): Promise<void> {
-  chain = await startLazaiChain(folder, token === undefined ? {} : { token });
-  contracts = new LazaiContracts(chain.provider, chain.addresses);
-  node = await newNode();
-  operator = await chain.account();
-  stranger = await chain.account();
-  await admin('verifiedComputing', 'updateNodeFee', [FEE]);
+beforeEach(async () => {
+  takeBack = await chain.mark();
+  ({ folder, remove } = temporaryFolder());
   journal = new SqliteLazaiJournal(join(folder, 'ledger.sqlite'));
   log = new MemoryLog();
   nowMs = 1_700_000_000_000;
-}
+});
 
-async function close(): Promise<void> {
+afterEach(async () => {
   for (const each of nodes.splice(0)) await each.stop();
+  node.forget();
   journal.close();
-  await chain.stop();
   remove();
+  await chain.provider.send('evm_setAutomine', [true]);
+  await takeBack();
+});
+
+/** A listed node, a fee, and two accounts. */
+async function prepare(): Promise<void> {
+  contracts = new LazaiContracts(chain.provider, chain.addresses);
+  node = await ProvingNode.start(chain);
+  operator = await chain.account();
+  stranger = await chain.account();
+  await admin('verifiedComputing', 'updateNodeFee', [FEE]);
 }
 
 async function newNode(): Promise<ProvingNode> {
@@ -244,11 +260,12 @@ describe('a dataset on LazAI', () => {
   });
 
   it('is forged with the first generation of the token, which tells the url as uri', async () => {
-    await close();
-    ({ folder, remove } = temporaryFolder());
-    await open('OldDataAnchoringToken');
-    const token = tokenOf(await target().advance(chain.provider, dataset()));
-    await expectOnceEach([token]);
+    const token = await chain.deploy('OldDataAnchoringToken', [chain.admin.address]);
+    await chain.useToken(token);
+    const addresses = { ...chain.addresses, dataAnchoringToken: token };
+    contracts = new LazaiContracts(chain.provider, addresses);
+    await expectOnceEach([tokenOf(await target({ addresses }).advance(chain.provider, dataset()))]);
+    contracts = new LazaiContracts(chain.provider, chain.addresses);
   });
 
   it('that changed since its intent is refused, and a malformed one too', async () => {
@@ -350,12 +367,12 @@ describe('the chain', () => {
     const made = target({ confirmations: 3 });
     expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_DEEP');
     await chain.mine(3);
-    const takeBack = await chain.mark();
+    const reorg = await chain.mark();
     const { deps } = crashAt('lazai:request-mined');
     const crashing = target({ confirmations: 3 }, deps);
     await expect(crashing.advance(chain.provider, dataset())).rejects.toThrow(Crash);
     expect(await paidJobs()).toBe(1);
-    await takeBack();
+    await reorg();
     await chain.mine(1);
     expect(await paidJobs()).toBe(0);
     const resumed = target({ confirmations: 3 });
@@ -367,7 +384,7 @@ describe('the chain', () => {
   });
 
   it('that takes back registration and payment gets both again, in their order', async () => {
-    const takeBack = await chain.mark();
+    const reorg = await chain.mark();
     const made = target({ confirmations: 2 });
     expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_DEEP');
     await chain.mine(1);
@@ -375,7 +392,7 @@ describe('the chain', () => {
     await expect(
       target({ confirmations: 2 }, deps).advance(chain.provider, dataset()),
     ).rejects.toThrow(Crash);
-    await takeBack();
+    await reorg();
     await chain.mine(1);
     expect(await contracts.filesCount()).toBe(0n);
     const resumed = target({ confirmations: 2 });

@@ -64,6 +64,8 @@ export interface LazaiChain {
   /** A new account with coin. */
   account(): Promise<HDNodeWallet>;
   deploy(name: string, args: readonly unknown[]): Promise<string>;
+  /** Lets the registry mint another token. */
+  useToken(token: string): Promise<void>;
   /** Sends a call and waits for it. @throws when it reverts. */
   call(
     from: HDNodeWallet,
@@ -79,10 +81,7 @@ export interface LazaiChain {
   stop(): Promise<void>;
 }
 
-export async function startLazaiChain(
-  folder: string,
-  options: { readonly token?: 'DataAnchoringToken' | 'OldDataAnchoringToken' } = {},
-): Promise<LazaiChain> {
+export async function startLazaiChain(folder: string): Promise<LazaiChain> {
   const anvil: Anvil = await startAnvil({
     chainId: LAZAI_CHAIN_ID,
     markFile: join(folder, 'anvil.json'),
@@ -109,7 +108,7 @@ export async function startLazaiChain(
     return (await mined(hash)).contractAddress as string;
   };
   const registryKey = rsaKey();
-  const dataAnchoringToken = await deploy(options.token ?? 'DataAnchoringToken', [admin.address]);
+  const dataAnchoringToken = await deploy('DataAnchoringToken', [admin.address]);
   const verifiedComputing = await deploy('VerifiedComputing', [admin.address]);
   const dataRegistry = await deploy('DataRegistry', [
     [admin.address, dataAnchoringToken, verifiedComputing, 'test', registryKey.pem],
@@ -119,7 +118,11 @@ export async function startLazaiChain(
     const { hash } = await from.sendTransaction({ to, data, value });
     return mined(hash);
   };
-  await call(admin, ADMIN, dataAnchoringToken, 'grantRole', [MINTER_ROLE, dataRegistry]);
+  const useToken = async (token: string): Promise<void> => {
+    await call(admin, ADMIN, token, 'grantRole', [MINTER_ROLE, dataRegistry]);
+    await call(admin, ADMIN, dataRegistry, 'updateToken', [token]);
+  };
+  await useToken(dataAnchoringToken);
   return {
     provider,
     addresses: { dataRegistry, verifiedComputing, dataAnchoringToken },
@@ -128,6 +131,7 @@ export async function startLazaiChain(
     registryKey,
     account,
     deploy,
+    useToken,
     call,
     mine: async (blocks) => void (await provider.send('anvil_mine', [toQuantity(blocks)])),
     mark: async () => {
@@ -302,6 +306,16 @@ export class ProvingNode {
   async addProof(fileId: bigint, proof: unknown, from = this.wallet): Promise<void> {
     const { dataRegistry } = this.#chain.addresses;
     await this.#chain.call(from, DATA_REGISTRY, dataRegistry, 'addProof', [fileId, proof]);
+  }
+
+  /** As it was when it was started. */
+  forget(): void {
+    this.asked.length = 0;
+    this.answers.length = 0;
+    this.mood = 'honest';
+    this.score = 42n;
+    this.beforeProof = async () => {};
+    this.#server.closeAllConnections();
   }
 
   async stop(): Promise<void> {
