@@ -1,4 +1,4 @@
-import { isError } from 'ethers';
+import { type CallExceptionError, isError } from 'ethers';
 import { WaystoneError } from '../../core/errors.js';
 import { LAZAI_ERRORS } from './lazai-abi.js';
 
@@ -43,9 +43,26 @@ export class LazaiWait extends WaystoneError {
   }
 }
 
+/**
+ * Whether a contract reverted. The client library calls every refusal of `eth_call` and `eth_estimateGas` a
+ * CALL_EXCEPTION, a throttled or pruned node's too; those must not be taken for a contract's word.
+ */
+export function isRevert(error: unknown): error is CallExceptionError {
+  if (!isError(error, 'CALL_EXCEPTION')) return false;
+  if (error.data !== null && error.data !== '0x') return true;
+  const said = (error.info as { error?: { code?: unknown; message?: unknown } } | undefined)?.error;
+  // Code 3 is a revert; some nodes only say so.
+  return said?.code === 3 || /revert/i.test(String(said?.message));
+}
+
+/** Whether a contract is not the one expected: it reverts where LazAI's answers, or answers with something else. */
+export function isForeignAnswer(error: unknown): boolean {
+  return isRevert(error) || isError(error, 'BAD_DATA');
+}
+
 /** The name of the error that a LazAI contract reverted with; null when the failure is not a contract's refusal. */
 export function readLazaiRevert(error: unknown): string | null {
-  if (!isError(error, 'CALL_EXCEPTION')) return null;
+  if (!isRevert(error)) return null;
   const { data } = error;
   const isData = typeof data === 'string' && data.length >= 10;
   const parsed = isData ? LAZAI_ERRORS.parseError(data) : null;

@@ -1,6 +1,7 @@
-import { type Interface, isError, type JsonRpcProvider } from 'ethers';
+import type { Interface, JsonRpcProvider } from 'ethers';
 import type { LazaiAddresses } from './addresses.js';
 import type { EventFilter } from './event-scan.js';
+import { isForeignAnswer } from './faults.js';
 import { DATA_ANCHORING_TOKEN, DATA_REGISTRY, VERIFIED_COMPUTING } from './lazai-abi.js';
 import type { Proof } from './proof.js';
 
@@ -130,7 +131,7 @@ export class LazaiContracts {
         return (await this.#token(view, tokenId)) as string;
       } catch (error) {
         // A contract without the function reverts, or answers with nothing.
-        if (!isError(error, 'CALL_EXCEPTION') && !isError(error, 'BAD_DATA')) throw error;
+        if (!isForeignAnswer(error)) throw error;
       }
     }
     return '';

@@ -1,7 +1,8 @@
-import { isError, type JsonRpcProvider } from 'ethers';
+import type { JsonRpcProvider } from 'ethers';
 import { messageOf, WaystoneError } from '../../core/errors.js';
 import { checkChainId, hasCode } from '../chain-client.js';
 import type { LazaiAddresses } from './addresses.js';
+import { isForeignAnswer } from './faults.js';
 import { DATA_ANCHORING_TOKEN } from './lazai-abi.js';
 import { isSameAddress, LazaiContracts } from './lazai-contracts.js';
 
@@ -80,7 +81,7 @@ export async function preflight(
     try {
       return await question();
     } catch (error) {
-      if (!isError(error, 'CALL_EXCEPTION') && !isError(error, 'BAD_DATA')) throw error;
+      if (!isForeignAnswer(error)) throw error;
       found('LAZAI_WRONG_ABI', `${what} does not answer as LazAI's does; check the addresses`);
       return null;
     }
@@ -187,7 +188,7 @@ export async function ownerFinding(
     const result = await provider.call({ to: idao, data });
     if (abi.decodeFunctionResult('supportsInterface', result)[0] === true) return null;
   } catch (error) {
-    if (!isError(error, 'CALL_EXCEPTION') && !isError(error, 'BAD_DATA')) throw error;
+    if (!isForeignAnswer(error)) throw error;
   }
   const message = `the iDAO ${idao} cannot hold ERC-1155 tokens, so LazAI could not mint to it; LazAI's own iDAO contract is such a one, use one of Waystone's`;
   return { code: 'LAZAI_OWNER_REFUSES', message };

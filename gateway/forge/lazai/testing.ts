@@ -176,6 +176,7 @@ export const ADMIN = new ContractFactory(
     'function updateToken(address newToken)',
     'function updateVerifiedComputing(address newAddress)',
     'function addFile(string url, string hash) returns (uint256)',
+    'function addPermissionForFile(uint256 fileId, address account, string key)',
   ].filter((line, index, all) => all.indexOf(line) === index),
   '0x',
 ).interface;
