@@ -103,9 +103,9 @@ function target(options: Partial<LazaiOptions> = {}, deps: Partial<LazaiDeps> = 
       feeMaxWei: FEE,
       spendMaxWei: FEE * 10n,
       confirmations: 1,
-      nodeTimeoutMs: 500,
+      nodeTimeoutMs: 30_000,
       askAgainMs: 1_000,
-      minedWaitMs: 2_000,
+      minedWaitMs: 30_000,
       ...options,
     },
     {
@@ -594,7 +594,7 @@ describe('a node', () => {
     'that stays %s is asked again after a while, and not paid again',
     async (mood) => {
       node.mood = mood;
-      const made = target();
+      const made = target({ nodeTimeoutMs: 300 });
       expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_PROOF_PENDING');
       // Not before its time, not after a restart either.
       expect(codeOf(await target().advance(chain.provider, dataset()))).toBe('LAZAI_PROOF_PENDING');
@@ -608,12 +608,12 @@ describe('a node', () => {
       expect(node.asked).toHaveLength(2);
       node.mood = 'honest';
       nowMs += 1_000;
-      await expectOnceEach([tokenOf(await made.advance(chain.provider, dataset()))]);
+      await expectOnceEach([tokenOf(await target().advance(chain.provider, dataset()))]);
     },
   );
 
   it('that proves later, on its own, needs no further request', async () => {
-    node.mood = 'silent';
+    node.mood = 'idle';
     const made = target();
     await made.advance(chain.provider, dataset());
     const { url } = await contracts.file(1n);
@@ -650,7 +650,7 @@ describe('a node', () => {
   });
 
   it('removed before it proved makes the dataset wait', async () => {
-    node.mood = 'silent';
+    node.mood = 'idle';
     const made = target();
     await made.advance(chain.provider, dataset());
     await node.unlist();
@@ -782,7 +782,7 @@ describe('a stranger', () => {
         await node.addProof(BigInt(fileId), proof, stranger);
       }
     };
-    const made = target({ nodeTimeoutMs: 20_000 });
+    const made = target();
     expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_READING_LOG');
     await expectOnceEach([tokenOf(await made.advance(chain.provider, dataset()))]);
   });

@@ -86,7 +86,7 @@ export async function startLazaiChain(folder: string): Promise<LazaiChain> {
     chainId: LAZAI_CHAIN_ID,
     markFile: join(folder, 'anvil.json'),
   });
-  const provider = connectChain(anvil.url, LAZAI_CHAIN_ID);
+  const provider = patient(connectChain(anvil.url, LAZAI_CHAIN_ID));
   const account = async (): Promise<HDNodeWallet> => {
     const wallet = Wallet.createRandom(provider);
     await provider.send('anvil_setBalance', [wallet.address, RICH]);
@@ -143,6 +143,21 @@ export async function startLazaiChain(folder: string): Promise<LazaiChain> {
       await anvil.stop();
     },
   };
+}
+
+/**
+ * Asks again when anvil mined a block between looking up the latest and reading its state, which it had then dropped
+ * (`--prune-history`). The gateway would come back to it at its next look.
+ */
+function patient(provider: JsonRpcProvider): JsonRpcProvider {
+  const send = provider._send.bind(provider);
+  provider._send = async (payload) => {
+    for (;;) {
+      const answers = await send(payload);
+      if (!JSON.stringify(answers).includes('BlockOutOfRangeError')) return answers;
+    }
+  };
+  return provider;
 }
 
 /** A node whose `send` is tampered with: all that signed transactions pass through. */
