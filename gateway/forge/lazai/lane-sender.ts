@@ -10,6 +10,7 @@ import type { ChainBlock, Transaction } from '../../core/forge-ports.js';
 import { readFees } from '../chain-client.js';
 import type { ChainHead } from './event-scan.js';
 import { LazaiWait, readLazaiRevert } from './faults.js';
+import { isSameAddress } from './lazai-contracts.js';
 import type { TransactionJournal } from './ports.js';
 
 const POLL_MIN_MS = 20;
@@ -76,19 +77,18 @@ export class LaneSender {
   }
 
   /**
-   * Brings the journal up to what the chain shows, and sends again what is not there, in the order of nonces: a gap
-   * would hold up everything behind it.
+   * Brings the journal up to what the chain shows of one intent, and sends again what is not there: with all that the
+   * account has pending, in the order of nonces, since a gap would hold up everything behind it.
    */
-  async settle(
-    provider: JsonRpcProvider,
-    intentKeys: readonly string[],
-    head: ChainHead,
-  ): Promise<void> {
-    const all: Transaction[] = [];
-    for (const key of intentKeys) all.push(...(await this.#deps.journal.transactions(key)));
-    const open = all
-      .filter(({ state }) => isLive(state) || state === 'lost')
-      .sort((a, b) => a.nonce - b.nonce);
+  async settle(provider: JsonRpcProvider, intentKey: string, head: ChainHead): Promise<void> {
+    const { journal } = this.#deps;
+    const pending = await journal.pendingTransactions(this.#options.chainId);
+    const lane = pending.filter(({ account }) => isSameAddress(account, this.account));
+    const own = (await journal.transactions(intentKey)).filter(
+      ({ hash, state }) =>
+        (isLive(state) || state === 'lost') && !lane.some((other) => other.hash === hash),
+    );
+    const open = [...lane, ...own].sort((a, b) => a.nonce - b.nonce);
     const liveNonces = new Set(open.filter(({ state }) => isLive(state)).map((tx) => tx.nonce));
     for (const transaction of open) {
       // Made way for another, which has its nonce now: only one of the two can ever be mined.

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type HDNodeWallet, Signature, Transaction, toQuantity } from 'ethers';
+import { type HDNodeWallet, makeError, Signature, Transaction, toQuantity } from 'ethers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryLog, temporaryFolder } from '../testing.js';
 import { LAZAI_CRASH_POINTS, type LazaiCrashPoint } from './crash-points.js';
+import { LAZAI_CODES } from './faults.js';
 import { fileUrl } from './file-url.js';
 import { DATA_REGISTRY, VERIFIED_COMPUTING } from './lazai-abi.js';
 import { LazaiContracts } from './lazai-contracts.js';
@@ -342,6 +344,19 @@ describe('after a crash', () => {
     expect(await journal.reservedWei(LAZAI_CHAIN_ID)).toBe(3n * FEE);
   });
 
+  it('with a payment signed and not sent, another dataset first sends what is before it', async () => {
+    const { deps } = crashAt('lazai:request-signed');
+    await expect(target({}, deps).advance(chain.provider, dataset(0))).rejects.toThrow(Crash);
+    const made = target();
+    expect(await journal.open(LAZAI_CHAIN_ID)).toMatchObject([
+      { state: 'registered', feeWei: '100' },
+    ]);
+    const second = tokenOf(await made.advance(chain.provider, dataset(1)));
+    expect(await paidJobs()).toBe(2);
+    await expectOnceEach([second, tokenOf(await made.advance(chain.provider, dataset(0)))]);
+    expect(await journal.open(LAZAI_CHAIN_ID)).toEqual([]);
+  });
+
   it('of the connection at each send, whose answer is lost, everything is there once', async () => {
     const deaf = tampered(chain.provider, async (method, params, pass) => {
       const result = await pass(method, params);
@@ -429,6 +444,39 @@ describe('the chain', () => {
     const { hash } = (await chain.provider.getBlock(0)) ?? {};
     expect(await journal.pin(`genesis:${LAZAI_CHAIN_ID}`, hash ?? '')).toBe(hash);
     expect(await journal.pin(`genesis:${LAZAI_CHAIN_ID}`, '0x22')).toBe(hash);
+  });
+
+  it('whose node keeps no logs makes the dataset wait', async () => {
+    await registered();
+    const forgetful = new Proxy(chain.provider, {
+      get: (real, name) => {
+        if (name === 'getLogs') return async () => [];
+        const value: unknown = Reflect.get(real, name, real);
+        return typeof value === 'function' ? value.bind(real) : value;
+      },
+    });
+    expect(codeOf(await target().advance(forgetful, dataset()))).toBe('LAZAI_LOG_MISSING');
+    expect(await paidJobs()).toBe(0);
+    await expectOnceEach([tokenOf(await target().advance(chain.provider, dataset()))]);
+  });
+
+  it('that throttles is an error, not a word of the contract', async () => {
+    const busy = tampered(chain.provider, async (method, params, pass) => {
+      if (method !== 'eth_estimateGas') return pass(method, params);
+      // As the client library reports any refusal of this call.
+      const error = { code: -32005, message: 'limit exceeded' };
+      throw makeError('missing revert data', 'CALL_EXCEPTION', {
+        action: 'estimateGas',
+        data: null,
+        reason: null,
+        transaction: { to: null, data: '0x' },
+        invocation: null,
+        revert: null,
+        info: { error },
+      });
+    });
+    await expect(target().advance(busy, dataset())).rejects.toThrow('missing revert data');
+    await expectOnceEach([tokenOf(await target().advance(chain.provider, dataset()))]);
   });
 
   it('is read in bounded ranges, over as many looks as it takes', async () => {
@@ -560,6 +608,22 @@ describe('the fee', () => {
     const jobs = await jobEvents();
     expect(jobs).toEqual([{ owner: operator.address, fee: 2n * FEE }]);
     expect(await journal.reservedWei(LAZAI_CHAIN_ID)).toBe(2n * FEE);
+  });
+
+  it('raised at the last moment is refused before anything is signed', async () => {
+    await registered();
+    let raised = false;
+    const racing = tampered(chain.provider, async (method, params, pass) => {
+      if (method === 'eth_estimateGas' && !raised) {
+        raised = true;
+        await admin('verifiedComputing', 'updateNodeFee', [FEE + 1n]);
+      }
+      return pass(method, params);
+    });
+    const outcome = await target().advance(racing, dataset());
+    expect(outcome).toMatchObject({ code: 'LAZAI_REFUSED' });
+    expect(outcome).toMatchObject({ message: expect.stringContaining('InsufficientFee') });
+    expect(await chain.provider.getTransactionCount(operator.address)).toBe(1);
   });
 
   it('is not paid while no node is listed or the account is empty', async () => {
@@ -748,6 +812,13 @@ describe('a registry', () => {
     const nobody = await target({ idao: stranger.address }).advance(chain.provider, dataset());
     expect(codeOf(nobody)).toBe('LAZAI_OWNER_NO_CODE');
     expect(await contracts.filesCount()).toBe(0n);
+  });
+});
+
+describe('the codes', () => {
+  it('are all explained in the README', () => {
+    const readme = readFileSync(new URL('README.md', import.meta.url), 'utf8');
+    expect(LAZAI_CODES.filter((code) => !readme.includes(`\`${code}\``))).toEqual([]);
   });
 });
 

@@ -126,8 +126,8 @@ export class LazaiTarget {
   }
 
   async #forge(look: Look): Promise<LazaiToken> {
-    const { crash } = this.#tools;
-    await this.#settle(look);
+    const { sender, crash } = this.#tools;
+    await sender.settle(look.provider, look.key, await look.head());
     const file = await registerFile(look);
     if (file.rewardAmount === 0n) {
       const { index, trouble } = await findProof(look, file);
@@ -147,7 +147,7 @@ export class LazaiTarget {
     crash('lazai:rewarded');
     await look.requireDeep(token.blockNumber, `token ${token.tokenId} is minted`);
     // What was sent again above may be mined since, though no step waited for it.
-    await this.#settle(look);
+    await sender.settle(look.provider, look.key, await look.head());
     if (await sender.isUnderWay(look.key)) {
       throw new LazaiWait(
         'LAZAI_NOT_MINED',
@@ -166,14 +166,6 @@ export class LazaiTarget {
     const { tokenId, fileId, transaction } = token;
     deps.log.info({ logId, index, tokenId, fileId, transaction }, 'forged on LazAI');
     return token;
-  }
-
-  /** All open datasets' transactions share one account and its nonces. */
-  async #settle(look: Look): Promise<void> {
-    const { options, deps, sender } = this.#tools;
-    const open = await deps.journal.open(options.chainId);
-    const keys = open.map(({ key }) => key);
-    await sender.settle(look.provider, keys, await look.head());
   }
 
   async #noteWait(look: Look, code: string, message: string): Promise<void> {

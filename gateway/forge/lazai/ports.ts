@@ -80,7 +80,7 @@ export interface LazaiJournal {
    */
   add(record: NewLazaiRecord): Promise<LazaiRecord>;
   record(key: string): Promise<LazaiRecord | null>;
-  /** Records that are not confirmed, oldest first. */
+  /** Records that are not confirmed, oldest first: for the status page. */
   open(chainId: number): Promise<LazaiRecord[]>;
   /** State `confirmed` also confirms the intent and its transactions. */
   update(key: string, changes: LazaiChanges): Promise<LazaiRecord>;
@@ -94,6 +94,7 @@ export interface LazaiJournal {
 export type TransactionJournal = Pick<
   ForgeJournal,
   | 'addTransaction'
+  | 'pendingTransactions'
   | 'transactions'
   | 'markSent'
   | 'markMined'
