@@ -1,6 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type HDNodeWallet, makeError, Signature, Transaction, toQuantity } from 'ethers';
+import {
+  type HDNodeWallet,
+  type JsonRpcProvider,
+  makeError,
+  Signature,
+  Transaction,
+  toQuantity,
+} from 'ethers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryLog, temporaryFolder } from '../testing.js';
 import { LAZAI_CRASH_POINTS, type LazaiCrashPoint } from './crash-points.js';
@@ -367,6 +374,14 @@ describe('after a crash', () => {
   });
 });
 
+/** A node that says it took one of our calls, and did not. */
+function swallowing(purpose: string): JsonRpcProvider {
+  return tampered(chain.provider, async (method, params, pass) => {
+    const isTaken = method === 'eth_sendRawTransaction' && isPurpose(params[0], purpose);
+    return isTaken ? Transaction.from(params[0] as string).hash : pass(method, params);
+  });
+}
+
 /** Which of our calls a raw transaction makes. */
 function isPurpose(raw: unknown, purpose: string): boolean {
   const names = {
@@ -608,6 +623,53 @@ describe('the fee', () => {
     const jobs = await jobEvents();
     expect(jobs).toEqual([{ owner: operator.address, fee: 2n * FEE }]);
     expect(await journal.reservedWei(LAZAI_CHAIN_ID)).toBe(2n * FEE);
+  });
+
+  it('of a payment that is signed stays set aside, whatever the fee becomes', async () => {
+    await registered();
+    const made = target({ minedWaitMs: 50 });
+    for (const fee of [FEE, FEE / 2n, FEE * 2n]) {
+      await admin('verifiedComputing', 'updateNodeFee', [fee]);
+      const outcome = await made.advance(swallowing('request'), dataset());
+      expect(codeOf(outcome)).toBe('LAZAI_NOT_MINED');
+      expect(await journal.reservedWei(LAZAI_CHAIN_ID)).toBe(FEE);
+    }
+    await admin('verifiedComputing', 'updateNodeFee', [FEE / 2n]);
+    await expectOnceEach([tokenOf(await target().advance(chain.provider, dataset()))]);
+  });
+
+  it('is not paid anew before the failed payment is deep: a reorg could make it good', async () => {
+    const options = { confirmations: 3, feeMaxWei: 2n * FEE };
+    const made = target(options);
+    await made.advance(chain.provider, dataset());
+    await chain.mine(3);
+    const { deps } = crashAt('lazai:request-signed');
+    await expect(target(options, deps).advance(chain.provider, dataset())).rejects.toThrow(Crash);
+    await admin('verifiedComputing', 'updateNodeFee', [2n * FEE]);
+    for (let look = 0; look < 2; look++) {
+      expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_DEEP');
+      expect(await chain.provider.getTransactionCount(operator.address)).toBe(2);
+    }
+    await chain.mine(3);
+    expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_DEEP');
+    await chain.mine(3);
+    tokenOf(await made.advance(chain.provider, dataset()));
+    expect(await jobEvents()).toEqual([{ owner: operator.address, fee: 2n * FEE }]);
+  });
+
+  it('is not paid again when the journal is an older copy that does not know of it', async () => {
+    const file = join(folder, 'ledger.sqlite');
+    const first = crashAt('lazai:reserved');
+    await expect(target({}, first.deps).advance(chain.provider, dataset())).rejects.toThrow(Crash);
+    journal.close();
+    copyFileSync(file, `${file}.backup`);
+    journal = new SqliteLazaiJournal(file);
+    const second = crashAt('lazai:request-mined');
+    await expect(target({}, second.deps).advance(chain.provider, dataset())).rejects.toThrow(Crash);
+    journal.close();
+    copyFileSync(`${file}.backup`, file);
+    journal = new SqliteLazaiJournal(file);
+    await expectOnceEach([tokenOf(await target().advance(chain.provider, dataset()))]);
   });
 
   it('raised at the last moment is refused before anything is signed', async () => {
@@ -872,11 +934,8 @@ describe('a stranger', () => {
     const { dataRegistry } = chain.addresses;
     await chain.call(stranger, DATA_REGISTRY, dataRegistry, 'requestReward', [1, 1]);
     const made = target();
-    const tokens: LazaiToken[] = [];
-    for (let look = 0; look < 4 && tokens.length === 0; look++) {
-      const outcome = await made.advance(chain.provider, dataset(0));
-      if (outcome.kind === 'forged') tokens.push(outcome.token);
-    }
+    expect(codeOf(await made.advance(swallowing('reward'), dataset(0)))).toBe('LAZAI_NOT_MINED');
+    const tokens = [tokenOf(await made.advance(chain.provider, dataset(0)))];
     tokens.push(tokenOf(await made.advance(chain.provider, dataset(1))));
     await expectOnceEach(tokens);
   });
