@@ -1,0 +1,299 @@
+import {
+  type BaseWallet,
+  Transaction as EthersTransaction,
+  isError,
+  type JsonRpcProvider,
+  toQuantity,
+} from 'ethers';
+import { messageOf } from '../../core/errors.js';
+import type { ChainBlock, Transaction } from '../../core/forge-ports.js';
+import { readFees } from '../chain-client.js';
+import type { ChainHead } from './event-scan.js';
+import { LazaiWait, readLazaiRevert } from './faults.js';
+import { isSameAddress } from './lazai-contracts.js';
+import type { TransactionJournal } from './ports.js';
+
+const POLL_MIN_MS = 20;
+const POLL_MAX_MS = 1_000;
+
+/** Longest wait for one transaction in one look. */
+const MINED_WAIT_MS = 30_000;
+
+/** Gas limit over the estimate, in percent: state may change until the transaction runs. */
+const GAS_MARGIN_PERCENT = 125n;
+
+/** One thing to be done on chain for a dataset. */
+export interface PaidCall {
+  readonly intentKey: string;
+  readonly purpose: string;
+  readonly to: string;
+  readonly data: string;
+  readonly valueWei: bigint;
+}
+
+export interface LaneSenderOptions {
+  readonly chainId: number;
+  /** Longest wait for one transaction; default 30 s. */
+  readonly minedWaitMs?: number;
+}
+
+export interface LaneSenderDeps {
+  readonly journal: TransactionJournal;
+  readonly wallet: BaseWallet;
+  readonly onStep: (call: PaidCall, step: 'signed' | 'sent' | 'mined') => void;
+  readonly signal: AbortSignal;
+}
+
+/** A contract refused a call before it was sent. */
+export class LazaiRefusal extends LazaiWait {
+  /** Name of the contract's error. */
+  readonly revert: string;
+
+  constructor(purpose: string, revert: string, cause: unknown) {
+    super('LAZAI_REFUSED', `LazAI's contract refuses ${purpose}: ${revert}`, { cause });
+    this.revert = revert;
+  }
+}
+
+/**
+ * Sends one account's calls, each once. LazAI's contracts take the same payment twice without a word, so that a signed
+ * transaction is never replaced by another of the same purpose while it could still be mined: after a crash and after a
+ * reorg the same bytes go out again, and only a failure that is deep, or a nonce that went to another transaction and is
+ * deep, makes way for a new one.
+ */
+export class LaneSender {
+  readonly #options: LaneSenderOptions;
+  readonly #deps: LaneSenderDeps;
+  /** Transactions whose nonce is used by another: the head when that was first seen. */
+  readonly #passedOver = new Map<string, number>();
+
+  constructor(options: LaneSenderOptions, deps: LaneSenderDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  get account(): string {
+    return this.#deps.wallet.address;
+  }
+
+  /**
+   * Brings the journal up to what the chain shows of one intent, and sends again what is not there: with all that the
+   * account has pending, in the order of nonces, since a gap would hold up everything behind it.
+   */
+  async settle(provider: JsonRpcProvider, intentKey: string, head: ChainHead): Promise<void> {
+    const { journal } = this.#deps;
+    const pending = await journal.pendingTransactions(this.#options.chainId);
+    const lane = pending.filter(({ account }) => isSameAddress(account, this.account));
+    const own = (await journal.transactions(intentKey)).filter(
+      ({ hash, state }) =>
+        (isLive(state) || state === 'lost') && !lane.some((other) => other.hash === hash),
+    );
+    const open = [...lane, ...own].sort((a, b) => a.nonce - b.nonce);
+    const liveNonces = new Set(open.filter(({ state }) => isLive(state)).map((tx) => tx.nonce));
+    for (const transaction of open) {
+      // Made way for another, which has its nonce now: only one of the two can ever be mined.
+      if (transaction.state === 'lost' && liveNonces.has(transaction.nonce)) continue;
+      const place = await this.#place(provider, transaction, head);
+      if (place === 'missing') await this.#send(provider, transaction);
+    }
+  }
+
+  /** The transaction under way or mined for one purpose. */
+  async live(intentKey: string, purpose: string): Promise<Transaction | null> {
+    const all = await this.#deps.journal.transactions(intentKey);
+    return all.find((tx) => tx.purpose === purpose && isLive(tx.state)) ?? null;
+  }
+
+  /** Whether anything of an intent may still be mined. */
+  async isUnderWay(intentKey: string): Promise<boolean> {
+    const all = await this.#deps.journal.transactions(intentKey);
+    return all.some(({ state }) => state === 'signed' || state === 'sent');
+  }
+
+  /**
+   * Takes up the call where it stands, or begins it. {@link settle} must have run before.
+   *
+   * @returns the block that holds it
+   * @throws LazaiRefusal when the contract says no; LazaiWait LAZAI_NOT_MINED, LAZAI_NO_FUNDS, LAZAI_NOT_DEEP when it
+   *   failed on chain and that may yet be undone.
+   */
+  async submit(provider: JsonRpcProvider, call: PaidCall): Promise<ChainBlock> {
+    const known = await this.live(call.intentKey, call.purpose);
+    if (known?.state === 'mined' && known.blockNumber !== null && known.blockHash !== null) {
+      return { number: known.blockNumber, hash: known.blockHash };
+    }
+    const transaction = known ?? (await this.#sign(provider, call));
+    let refusal: unknown = null;
+    // One that was signed earlier was sent by settle.
+    if (known === null) refusal = await this.#send(provider, transaction);
+    this.#deps.onStep(call, 'sent');
+    const block = await this.#wait(provider, transaction, refusal);
+    this.#deps.onStep(call, 'mined');
+    return block;
+  }
+
+  async #sign(provider: JsonRpcProvider, call: PaidCall): Promise<Transaction> {
+    const { journal, wallet } = this.#deps;
+    const { chainId } = this.#options;
+    const account = wallet.address;
+    const gasLimit = await this.#estimate(provider, call);
+    const fees = await readFees(provider);
+    const onChain = await provider.getTransactionCount(account, 'latest');
+    const nonce = Math.max(onChain, await journal.nextNonce(chainId, account));
+    const { to, data, valueWei } = call;
+    const raw = await wallet.signTransaction({
+      ...{ type: 2, chainId, nonce, to, data, value: valueWei, gasLimit },
+      ...fees,
+    });
+    const hash = EthersTransaction.from(raw).hash as string;
+    await journal.addTransaction({
+      hash,
+      intentKey: call.intentKey,
+      purpose: call.purpose,
+      chainId,
+      account,
+      nonce,
+      raw,
+      gasLimit: Number(gasLimit),
+      maxFeeWei: String(fees.maxFeePerGas),
+      tipWei: String(fees.maxPriorityFeePerGas),
+    });
+    this.#deps.onStep(call, 'signed');
+    const stored = await this.live(call.intentKey, call.purpose);
+    if (stored === null) throw new TypeError(`transaction ${hash} was not journalled`);
+    return stored;
+  }
+
+  /** Gas limit; also the check that the call would go through now. */
+  async #estimate(provider: JsonRpcProvider, call: PaidCall): Promise<bigint> {
+    const { to, data, valueWei } = call;
+    const request = { from: this.account, to, data, value: toQuantity(valueWei) };
+    try {
+      const gas: unknown = await provider.send('eth_estimateGas', [request, 'pending']);
+      return (BigInt(gas as string) * GAS_MARGIN_PERCENT) / 100n;
+    } catch (error) {
+      const lacking = noFunds(error, this.account);
+      if (lacking !== null) throw lacking;
+      const revert = readLazaiRevert(error);
+      if (revert !== null) throw new LazaiRefusal(call.purpose, revert, error);
+      throw error;
+    }
+  }
+
+  /** @returns the node's refusal, null when it took it. An answer may be lost though it was taken; the chain tells. */
+  async #send(provider: JsonRpcProvider, transaction: Transaction): Promise<unknown> {
+    let refusal: unknown = null;
+    try {
+      await provider.send('eth_sendRawTransaction', [transaction.raw]);
+    } catch (error) {
+      refusal = error;
+    }
+    await this.#deps.journal.markSent(transaction.hash);
+    return refusal;
+  }
+
+  async #wait(
+    provider: JsonRpcProvider,
+    transaction: Transaction,
+    refusal: unknown,
+  ): Promise<ChainBlock> {
+    const deadline = performance.now() + (this.#options.minedWaitMs ?? MINED_WAIT_MS);
+    for (let pollMs = POLL_MIN_MS; ; pollMs = Math.min(pollMs * 2, POLL_MAX_MS)) {
+      const receipt = await provider.getTransactionReceipt(transaction.hash);
+      const { hash, purpose } = transaction;
+      if (receipt?.status === 1) {
+        const block = { number: receipt.blockNumber, hash: receipt.blockHash };
+        await this.#deps.journal.markMined(hash, block);
+        return block;
+      }
+      if (receipt !== null) {
+        throw new LazaiWait(
+          'LAZAI_NOT_DEEP',
+          `transaction ${hash} (${purpose}) failed in block ${receipt.blockNumber}; it is tried anew once that block is deep`,
+        );
+      }
+      const lacking = refusal === null ? null : noFunds(refusal, transaction.account);
+      if (lacking !== null) throw lacking;
+      if (performance.now() >= deadline || this.#deps.signal.aborted) {
+        const said = refusal === null ? '' : `; the node said: ${messageOf(refusal)}`;
+        throw new LazaiWait(
+          'LAZAI_NOT_MINED',
+          `transaction ${hash} (${purpose}) is sent but not mined yet${said}`,
+        );
+      }
+      await pause(pollMs, this.#deps.signal);
+    }
+  }
+
+  /** Where a transaction is; `missing` is to be sent again. */
+  async #place(
+    provider: JsonRpcProvider,
+    transaction: Transaction,
+    head: ChainHead,
+  ): Promise<'chain' | 'undecided' | 'missing'> {
+    const { journal } = this.#deps;
+    const { hash, nonce, account } = transaction;
+    // The count first: it may be mined between the two questions.
+    const next = await provider.getTransactionCount(account, 'latest');
+    const receipt = await provider.getTransactionReceipt(hash);
+    if (receipt !== null) {
+      this.#passedOver.delete(hash);
+      if (transaction.state === 'lost') await journal.addTransaction(transaction);
+      const block = { number: receipt.blockNumber, hash: receipt.blockHash };
+      if (receipt.status === 1) {
+        await journal.markMined(hash, block);
+        return 'chain';
+      }
+      if (block.number > head.deep) return 'undecided';
+      await journal.markFailed(hash, block, 'reverted');
+      return 'chain';
+    }
+    if (next > nonce) {
+      // Another transaction has the nonce, or the node is behind. Only a deep one cannot give it back.
+      const since = this.#passedOver.get(hash) ?? head.number;
+      this.#passedOver.set(hash, since);
+      if (transaction.state !== 'lost' && since <= head.deep && head.number > since) {
+        await journal.markLost(hash);
+      }
+      return 'undecided';
+    }
+    this.#passedOver.delete(hash);
+    if (transaction.state === 'mined') {
+      // A reorg took its block. Lost first, since that is the only way back to signed; a crash in between is healed
+      // here, by the next line.
+      await journal.markLost(hash);
+      await journal.addTransaction(transaction);
+    } else if (transaction.state === 'lost') {
+      await journal.addTransaction(transaction);
+    }
+    return 'missing';
+  }
+}
+
+function isLive(state: Transaction['state']): boolean {
+  return state === 'signed' || state === 'sent' || state === 'mined';
+}
+
+function noFunds(error: unknown, account: string): LazaiWait | null {
+  const isEmpty =
+    isError(error, 'INSUFFICIENT_FUNDS') || /insufficient funds/i.test(messageOf(error));
+  if (!isEmpty) return null;
+  return new LazaiWait(
+    'LAZAI_NO_FUNDS',
+    `account ${account} has too little coin for gas and fee; send it some, forging goes on by itself`,
+    { cause: error },
+  );
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+  });
+}
