@@ -17,7 +17,13 @@ import { MemoryDatasets, MemoryLog, someKey, temporaryFolder } from './testing.j
 const GATEWAY = someKey('gateway');
 
 const NOBODY = `0x${'12'.repeat(20)}`;
-const NOWHERE = { factory: NOBODY, registry: NOBODY, dat: NOBODY, datasetForge: NOBODY };
+const NOWHERE = {
+  factory: NOBODY,
+  registry: NOBODY,
+  dat: NOBODY,
+  datasetForge: NOBODY,
+  challenges: NOBODY,
+};
 
 let folder: string;
 let remove: () => void;
