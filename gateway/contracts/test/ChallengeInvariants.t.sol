@@ -57,7 +57,7 @@ contract Players is Bonded {
         (uint256 there,,) = datasetForge.bondOf(address(idao));
         VM.prank(OWNER);
         // forge-lint: disable-next-line(unsafe-typecast)
-        datasetForge.requestBond(address(idao), uint128(amount % (there + 1)));
+        datasetForge.requestBond(address(idao), uint128(amount % (there / 2 + 1)));
     }
 
     function takeBond() external onTime {
