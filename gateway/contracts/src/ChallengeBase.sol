@@ -25,7 +25,6 @@ abstract contract ChallengeBase {
     DeviceRegistry public immutable registry;
     /// @notice Judges signatures; anyone may ask it for its verdict beforehand.
     SignatureJudge public immutable judge;
-    uint64 public immutable windowSeconds;
 
     /// @notice An entry of a dataset.
     /// @param entry its 280 bytes
@@ -55,7 +54,6 @@ abstract contract ChallengeBase {
         forge = forge_;
         registry = DeviceRegistry(address(forge_.registry()));
         judge = new SignatureJudge();
-        windowSeconds = forge_.windowSeconds();
     }
 
     /// @dev Reverts unless exactly this record was committed.
@@ -79,7 +77,7 @@ abstract contract ChallengeBase {
         returns (bytes32 key, uint8 status, uint64 committedAt)
     {
         (key, status, committedAt) = _committed(record);
-        uint256 until = uint256(committedAt) + windowSeconds;
+        uint256 until = forge.openUntil(key);
         // forge-lint: disable-next-line(block-timestamp)
         if (status == forge.STATUS_FINALISED() || block.timestamp >= until) {
             revert WindowOver(key, until);

@@ -48,6 +48,9 @@ contract DatasetForge is Bonds {
 
     /// @notice Withheld entries of one dataset that may be asked for at a time.
     uint8 public constant HOLDS_MAX = 4;
+    /// @notice How long a place stays free for others after all were taken. Without it an iDAO could
+    /// hold all places itself, with entries that it can show, until the window is over.
+    uint64 public constant FREE_PLACE_SECONDS = 1 days;
     /// @notice What a response to a withheld entry may take at least, on public chains.
     uint64 public constant RESPONSE_SECONDS_MIN = 7 days;
     /// @dev Withdrawal takes longer than window and response by this much, so that a fault shown in
@@ -55,10 +58,12 @@ contract DatasetForge is Bonds {
     uint64 private constant WITHDRAWAL_MARGIN = 1 days;
 
     /// @dev Status word: status in the lowest 8 bits, commit time (Unix seconds) in the next 64,
-    /// entries that are asked for now in the next 8, a bit for each fault upheld in the next 32.
+    /// entries that are asked for now in the next 8, a bit for each fault upheld in the next 32,
+    /// the end of a window that was extended (Unix seconds) in the next 64.
     uint256 private constant COMMITTED_AT = 8;
     uint256 private constant HOLDS = 72;
     uint256 private constant FAULTS = 80;
+    uint256 private constant EXTENDED_UNTIL = 112;
     uint256 private constant ONE_HOLD = uint256(1) << HOLDS;
 
     /// @notice What a deployment fixes for ever.
@@ -236,9 +241,22 @@ contract DatasetForge is Bonds {
         _statusWord[key] = word + ONE_HOLD;
     }
 
-    /// @notice Ends one {hold}.
+    /// @notice Ends one {hold}. Where all places were taken, the window is open for another
+    /// {FREE_PLACE_SECONDS} from now.
     function release(bytes32 key) external onlyChallenges {
-        _statusWord[key] -= ONE_HOLD;
+        uint256 word = _statusWord[key];
+        if (_holds(word) == HOLDS_MAX) {
+            uint256 until = block.timestamp + FREE_PLACE_SECONDS;
+            word =
+                (word & ~(uint256(type(uint64).max) << EXTENDED_UNTIL)) | (until << EXTENDED_UNTIL);
+        }
+        _statusWord[key] = word - ONE_HOLD;
+    }
+
+    /// @notice Until when a dataset may be challenged, and from when it may be finalised (Unix
+    /// seconds).
+    function openUntil(bytes32 key) external view returns (uint256) {
+        return _openUntil(_statusWord[key]);
     }
 
     /// @notice Entries of a dataset that are asked for now.
@@ -310,7 +328,7 @@ contract DatasetForge is Bonds {
     ) private returns (uint256) {
         if (_status(word) == STATUS_VOID) revert DatasetVoid(key);
         if (_holds(word) != 0) revert EntriesAskedFor(key, _holds(word));
-        uint256 until = uint256(_committedAt(word)) + windowSeconds;
+        uint256 until = _openUntil(word);
         // forge-lint: disable-next-line(block-timestamp)
         if (block.timestamp < until) revert WindowOpen(key, until);
         _statusWord[key] = (word & ~uint256(0xff)) | STATUS_FINALISED;
@@ -358,6 +376,14 @@ contract DatasetForge is Bonds {
         // The lowest 8 bits are the status.
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint8(word);
+    }
+
+    function _openUntil(uint256 word) private view returns (uint256) {
+        uint256 until = uint256(_committedAt(word)) + windowSeconds;
+        // The 64 bits above the faults.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint256 extended = uint64(word >> EXTENDED_UNTIL);
+        return extended > until ? extended : until;
     }
 
     function _holds(uint256 word) private pure returns (uint8) {

@@ -14,7 +14,8 @@ import {LocalChains} from "./LocalChains.sol";
 /// fault is upheld and the deposit goes back.
 ///
 /// At most {DatasetForge.HOLDS_MAX} entries of a dataset are asked for at a time, and one entry
-/// never again once it was shown: its bytes are in the event.
+/// never again once it was shown: its bytes are in the event. After all places were taken the window
+/// stays open for a day, so that nobody is kept out by questions that the iDAO asks itself.
 abstract contract WithheldChallenges is ChallengeBase {
     /// @dev Open while there is a deadline.
     struct Question {

@@ -12,8 +12,8 @@ import {SignatureJudge} from "../src/SignatureJudge.sol";
 /// @dev A chain with a window, a bonded iDAO, devices with real keys, and the means to make entries,
 /// datasets and proofs as a gateway does.
 abstract contract Bonded is Chain {
-    uint256 internal constant BOND = 10 ether;
-    uint256 internal constant SLICE = 3 ether + 1;
+    uint128 internal constant BOND = 10 ether;
+    uint128 internal constant SLICE = 3 ether + 1;
     uint256 internal constant DEPOSIT = 0.1 ether;
     uint64 internal constant WINDOW = 1 days;
     uint64 internal constant RESPONSE = 7 days;
@@ -58,7 +58,7 @@ abstract contract Bonded is Chain {
     Signer internal gatewaySigner;
 
     function terms() internal pure virtual override returns (DatasetForge.Terms memory) {
-        return DatasetForge.Terms(WINDOW, RESPONSE, uint128(SLICE), uint128(SLICE));
+        return DatasetForge.Terms(WINDOW, RESPONSE, SLICE, SLICE);
     }
 
     function deposit() internal pure virtual override returns (uint256) {
@@ -128,8 +128,8 @@ abstract contract Bonded is Chain {
         return abi.encodePacked(r, bytes32(orderOf(who) - uint256(s)));
     }
 
-    function realmOf(uint256 chain, address who) internal pure returns (bytes32) {
-        return sha256(abi.encodePacked(REALM_TAG, uint64(chain), who));
+    function realmOf(uint64 chain, address who) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(REALM_TAG, chain, who));
     }
 
     /// @dev A statement in order: `first` on, two frames, a minute before the commit.

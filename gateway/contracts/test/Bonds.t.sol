@@ -8,7 +8,7 @@ import {DatasetForge} from "../src/DatasetForge.sol";
 
 /// @dev A challenger that takes no coin.
 contract Refusing {
-    function call(address target, bytes calldata data) external {
+    function send(address target, bytes calldata data) external {
         (bool done, bytes memory reason) = target.call(data);
         if (!done) {
             assembly ("memory-safe") {
@@ -95,7 +95,7 @@ contract BondsTest is Bonded {
         VM.expectRevert(
             abi.encodeWithSelector(Bonds.BondTooSmall.selector, address(idao), BOND, BOND + 1)
         );
-        datasetForge.requestBond(address(idao), uint128(BOND + 1));
+        datasetForge.requestBond(address(idao), BOND + 1);
         VM.stopPrank();
     }
 
@@ -120,7 +120,7 @@ contract BondsTest is Bonded {
     }
 
     function test_a_request_does_not_protect_from_slashing() public {
-        asOwner(abi.encodeCall(datasetForge.requestBond, (address(idao), uint128(BOND - SLICE))));
+        asOwner(abi.encodeCall(datasetForge.requestBond, (address(idao), BOND - SLICE)));
         takeSlice(0);
         (uint256 amount, uint256 requested,) = datasetForge.bondOf(address(idao));
         eq(amount, BOND - SLICE, "sliced");
@@ -135,9 +135,7 @@ contract BondsTest is Bonded {
     }
 
     function test_committing_needs_the_minimum_free() public {
-        asOwner(
-            abi.encodeCall(datasetForge.requestBond, (address(idao), uint128(BOND - SLICE + 1)))
-        );
+        asOwner(abi.encodeCall(datasetForge.requestBond, (address(idao), BOND - SLICE + 1)));
         DatasetForge.Record[] memory records = new DatasetForge.Record[](1);
         records[0] = recordAt(0);
         bytes memory refusal =
@@ -173,7 +171,7 @@ contract BondsTest is Bonded {
         takeSlice(0);
         Refusing refusing = new Refusing();
         Dataset memory dataset = commit(1, with(entry(signer(1, 5), 0)));
-        refusing.call(
+        refusing.send(
             address(challenges),
             abi.encodeCall(challenges.challengeUnregistered, (dataset.record, proofOf(dataset, 2)))
         );
@@ -184,7 +182,7 @@ contract BondsTest is Bonded {
         datasetForge.takeReward(payable(STRANGER));
         VM.stopPrank();
         VM.expectRevert();
-        refusing.call(
+        refusing.send(
             address(datasetForge),
             abi.encodeCall(datasetForge.takeReward, (payable(address(refusing))))
         );

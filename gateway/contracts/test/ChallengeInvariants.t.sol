@@ -24,7 +24,7 @@ contract Players is Bonded {
     /// @dev By whether it is the secp256k1 device.
     mapping(bool isSecp => bool) private _isRevoked;
     uint64 private _sequence;
-    uint256 private _now;
+    uint64 private _now;
     address private constant HELPER = address(0x4E19E4);
 
     constructor() {
@@ -79,7 +79,7 @@ contract Players is Bonded {
         if (_datasets.length == 12) return;
         if (_isRevoked[true] && _isRevoked[false]) return;
         kind = kind % 8;
-        uint64 received = uint64(_now - 60) * 1e6;
+        uint64 received = (_now - 60) * 1e6;
         bytes[] memory entries = new bytes[](2 + kind % 4);
         for (uint256 i = 0; i < entries.length; ++i) {
             bool isSecp = _isRevoked[false] || (i % 2 == 0 && !_isRevoked[true]);
@@ -269,7 +269,9 @@ contract ChallengeInvariantsTest is Bonded {
 /// @dev Random honest datasets against every challenge of one and two entries.
 contract HonestDatasetsTest is Bonded {
     function testFuzz_nothing_convicts_an_honest_dataset(uint256 seed) public {
-        uint256 size = 1 + seed % 5;
+        // Random bits are cut to the widths of their fields.
+        // forge-lint: disable-start(unsafe-typecast)
+        uint64 size = 1 + uint64(seed) % 5;
         bytes[] memory entries = new bytes[](size);
         uint64 first = uint64(seed >> 8) >> 12;
         uint64 minTime = type(uint64).max;
@@ -284,6 +286,7 @@ contract HonestDatasetsTest is Bonded {
             f.minTime = uint64(random >> 48) % RECEIVED;
             f.maxTime = f.minTime + uint64(random >> 112) % (RECEIVED - f.minTime);
             first += f.count;
+            // forge-lint: disable-end(unsafe-typecast)
             if (f.timeBase == 1) {
                 if (f.minTime < minTime) minTime = f.minTime;
                 if (f.maxTime > maxTime) maxTime = f.maxTime;
@@ -296,7 +299,7 @@ contract HonestDatasetsTest is Bonded {
         VM.prank(OPERATOR);
         datasetForge.commit(dataset.record);
         for (uint64 i = 0; i < size; ++i) {
-            accuse(dataset, proofOf(dataset, i), proofOf(dataset, uint64((i + 1) % size)));
+            accuse(dataset, proofOf(dataset, i), proofOf(dataset, (i + 1) % size));
         }
         untouched(dataset);
     }

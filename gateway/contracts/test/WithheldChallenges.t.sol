@@ -16,10 +16,10 @@ contract WithheldChallengesTest is Bonded {
         challenges.askForEntry{value: DEPOSIT}(dataset.record, index);
     }
 
-    function many(uint256 count) private view returns (bytes[] memory entries) {
+    function many(uint64 count) private view returns (bytes[] memory entries) {
         entries = new bytes[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            entries[i] = entry(secp, uint64(2 * i));
+        for (uint64 i = 0; i < count; ++i) {
+            entries[i] = entry(secp, 2 * i);
         }
     }
 
@@ -144,6 +144,40 @@ contract WithheldChallengesTest is Bonded {
         }
         eq(datasetForge.holdsOf(key), 0, "none open");
         eq(challenges.depositOf(address(this)), 5 * DEPOSIT, "each answer is paid");
+        eq(datasetForge.openUntil(key), START + 1 days, "no longer than the window");
+        untouched(dataset);
+    }
+
+    /// @dev An iDAO takes all places with entries that it can show, and shows them when the window is
+    /// over: by then nobody else could ask.
+    function test_who_holds_all_places_leaves_one_free_for_a_day() public {
+        Dataset memory dataset = commit(0, many(7));
+        bytes32 key = keyOf(dataset.record);
+        for (uint64 i = 0; i < 4; ++i) {
+            ask(dataset, i);
+        }
+        uint256 end = START + WINDOW + 5;
+        VM.warp(end);
+        ChallengeBase.Proof memory proof;
+        for (uint64 i = 0; i < 4; ++i) {
+            proof = proofOf(dataset, i);
+            challenges.showEntry(dataset.record, proof);
+        }
+        eq(datasetForge.openUntil(key), end + 1 days, "open for a day");
+        VM.expectRevert(abi.encodeWithSelector(DatasetForge.WindowOpen.selector, key, end + 1 days));
+        VM.prank(OPERATOR);
+        datasetForge.finalise(dataset.record, params());
+        VM.warp(end + 1 days - 1);
+        ask(dataset, 5);
+        proof = proofOf(dataset, 5);
+        challenges.showEntry(dataset.record, proof);
+        // One place was all that was taken: nothing is extended.
+        eq(datasetForge.openUntil(key), end + 1 days, "not again");
+        VM.warp(end + 1 days);
+        VM.expectRevert(
+            abi.encodeWithSelector(ChallengeBase.WindowOver.selector, key, end + 1 days)
+        );
+        ask(dataset, 6);
         untouched(dataset);
     }
 
@@ -197,8 +231,7 @@ contract WithheldChallengesTest is Bonded {
         asIdao(address(datasetForge), abi.encodeCall(datasetForge.requestBond, (address(idao), 0)));
         Dataset memory dataset = commit(0, honest());
         asIdao(
-            address(datasetForge),
-            abi.encodeCall(datasetForge.requestBond, (address(idao), uint128(BOND)))
+            address(datasetForge), abi.encodeCall(datasetForge.requestBond, (address(idao), BOND))
         );
         VM.warp(START + WINDOW - 1);
         ask(dataset, 0);

@@ -182,7 +182,6 @@ export interface ChallengesInterface extends Interface {
       | "submitZKProof"
       | "takeDeposit"
       | "verifyResult"
-      | "windowSeconds"
   ): FunctionFragment;
 
   getEvent(
@@ -354,10 +353,6 @@ export interface ChallengesInterface extends Interface {
     functionFragment: "verifyResult",
     values: [BytesLike]
   ): string;
-  encodeFunctionData(
-    functionFragment: "windowSeconds",
-    values?: undefined
-  ): string;
 
   decodeFunctionResult(functionFragment: "FAULT_FORK", data: BytesLike): Result;
   decodeFunctionResult(
@@ -471,10 +466,6 @@ export interface ChallengesInterface extends Interface {
   ): Result;
   decodeFunctionResult(
     functionFragment: "verifyResult",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "windowSeconds",
     data: BytesLike
   ): Result;
 }
@@ -807,8 +798,6 @@ export interface Challenges extends BaseContract {
 
   verifyResult: TypedContractMethod<[taskId: BytesLike], [boolean], "view">;
 
-  windowSeconds: TypedContractMethod<[], [bigint], "view">;
-
   getFunction<T extends ContractMethod = ContractMethod>(
     key: string | FunctionFragment
   ): T;
@@ -1026,9 +1015,6 @@ export interface Challenges extends BaseContract {
   getFunction(
     nameOrSignature: "verifyResult"
   ): TypedContractMethod<[taskId: BytesLike], [boolean], "view">;
-  getFunction(
-    nameOrSignature: "windowSeconds"
-  ): TypedContractMethod<[], [bigint], "view">;
 
   getEvent(
     key: "DepositTaken"

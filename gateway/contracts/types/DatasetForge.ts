@@ -108,6 +108,7 @@ export declare namespace IDAT {
 export interface DatasetForgeInterface extends Interface {
   getFunction(
     nameOrSignature:
+      | "FREE_PLACE_SECONDS"
       | "HOLDS_MAX"
       | "RESPONSE_SECONDS_MIN"
       | "STATUS_COMMITTED"
@@ -129,6 +130,7 @@ export interface DatasetForgeInterface extends Interface {
       | "isUpheld"
       | "keyOf"
       | "minimumBond"
+      | "openUntil"
       | "registry"
       | "release"
       | "requestBond"
@@ -155,6 +157,10 @@ export interface DatasetForgeInterface extends Interface {
       | "RewardTaken"
   ): EventFragment;
 
+  encodeFunctionData(
+    functionFragment: "FREE_PLACE_SECONDS",
+    values?: undefined
+  ): string;
   encodeFunctionData(functionFragment: "HOLDS_MAX", values?: undefined): string;
   encodeFunctionData(
     functionFragment: "RESPONSE_SECONDS_MIN",
@@ -221,6 +227,10 @@ export interface DatasetForgeInterface extends Interface {
     functionFragment: "minimumBond",
     values?: undefined
   ): string;
+  encodeFunctionData(
+    functionFragment: "openUntil",
+    values: [BytesLike]
+  ): string;
   encodeFunctionData(functionFragment: "registry", values?: undefined): string;
   encodeFunctionData(functionFragment: "release", values: [BytesLike]): string;
   encodeFunctionData(
@@ -258,6 +268,10 @@ export interface DatasetForgeInterface extends Interface {
     values?: undefined
   ): string;
 
+  decodeFunctionResult(
+    functionFragment: "FREE_PLACE_SECONDS",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(functionFragment: "HOLDS_MAX", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "RESPONSE_SECONDS_MIN",
@@ -303,6 +317,7 @@ export interface DatasetForgeInterface extends Interface {
     functionFragment: "minimumBond",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(functionFragment: "openUntil", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "registry", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "release", data: BytesLike): Result;
   decodeFunctionResult(
@@ -527,6 +542,8 @@ export interface DatasetForge extends BaseContract {
     event?: TCEvent
   ): Promise<this>;
 
+  FREE_PLACE_SECONDS: TypedContractMethod<[], [bigint], "view">;
+
   HOLDS_MAX: TypedContractMethod<[], [bigint], "view">;
 
   RESPONSE_SECONDS_MIN: TypedContractMethod<[], [bigint], "view">;
@@ -607,6 +624,8 @@ export interface DatasetForge extends BaseContract {
 
   minimumBond: TypedContractMethod<[], [bigint], "view">;
 
+  openUntil: TypedContractMethod<[key: BytesLike], [bigint], "view">;
+
   registry: TypedContractMethod<[], [string], "view">;
 
   release: TypedContractMethod<[key: BytesLike], [void], "nonpayable">;
@@ -659,6 +678,9 @@ export interface DatasetForge extends BaseContract {
     key: string | FunctionFragment
   ): T;
 
+  getFunction(
+    nameOrSignature: "FREE_PLACE_SECONDS"
+  ): TypedContractMethod<[], [bigint], "view">;
   getFunction(
     nameOrSignature: "HOLDS_MAX"
   ): TypedContractMethod<[], [bigint], "view">;
@@ -756,6 +778,9 @@ export interface DatasetForge extends BaseContract {
   getFunction(
     nameOrSignature: "minimumBond"
   ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "openUntil"
+  ): TypedContractMethod<[key: BytesLike], [bigint], "view">;
   getFunction(
     nameOrSignature: "registry"
   ): TypedContractMethod<[], [string], "view">;
