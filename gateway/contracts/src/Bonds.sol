@@ -38,12 +38,17 @@ abstract contract Bonds {
     mapping(address challenger => uint256 amount) public rewardOf;
     mapping(address idao => Bond) private _bonds;
 
+    /// @notice `from` added to the bond.
     event BondDeposited(address indexed idao, address indexed from, uint256 amount);
+    /// @notice `amount` is asked back from `takeableAt` (Unix seconds) on; zero ends a request.
     event BondRequested(address indexed idao, uint256 amount, uint256 takeableAt);
+    /// @notice `amount` went to the iDAO's treasury.
     event BondWithdrawn(address indexed idao, uint256 amount);
+    /// @notice A fault was upheld: so much for the challenger, so much locked for ever.
     event BondSliced(
         address indexed idao, address indexed challenger, uint256 reward, uint256 burnt
     );
+    /// @notice A challenger took what it had earned.
     event RewardTaken(address indexed challenger, address indexed to, uint256 amount);
 
     /// @notice Bond, slice or withdrawal time do not fit this chain or each other.
@@ -52,9 +57,11 @@ abstract contract Bonds {
     error NotAnIdao(address idao);
     /// @notice The caller is neither the iDAO nor its owner. Operators cannot move the bond.
     error NotBondOwner(address idao, address caller);
+    /// @notice There is less than is needed or asked for; what is asked back does not count.
     error BondTooSmall(address idao, uint256 bond, uint256 needed);
     /// @notice Nothing was requested, or it may be taken from `takeableAt` (Unix seconds; 0: never).
     error NotTakeable(address idao, uint256 takeableAt);
+    /// @notice Nothing was sent, or nothing is there to take.
     error NoCoin();
 
     constructor(uint128 minimumBond_, uint128 slice_, uint64 withdrawalSeconds_) {

@@ -11,17 +11,30 @@ import {StatementReader} from "./StatementReader.sol";
 /// open; an entry must be in its tree, whose root and size come from the record; a key must have the
 /// id that it is said to have.
 abstract contract ChallengeBase {
+    // Numbers of the faults, as events and {DatasetForge.isUpheld} have them.
+
+    /// @notice A signature that is not the device's.
     uint8 public constant FAULT_SIGNATURE = 1;
+    /// @notice A statement meant for another chain or iDAO.
     uint8 public constant FAULT_REALM = 2;
+    /// @notice A device that was not registered to the iDAO.
     uint8 public constant FAULT_UNREGISTERED = 3;
+    /// @notice A device that was revoked long before.
     uint8 public constant FAULT_REVOKED = 4;
+    /// @notice One range twice in one log.
     uint8 public constant FAULT_OVERLAP = 5;
+    /// @notice Times outside those that were committed.
     uint8 public constant FAULT_TIME = 6;
+    /// @notice A log with two histories.
     uint8 public constant FAULT_FORK = 7;
+    /// @notice A receipt that the dataset contradicts.
     uint8 public constant FAULT_RECEIPT = 8;
+    /// @notice An entry that nobody shows.
     uint8 public constant FAULT_WITHHELD = 9;
 
+    /// @notice Where datasets are committed, and what follows from a fault.
     DatasetForge public immutable forge;
+    /// @notice Which key belongs to which iDAO, and since when.
     DeviceRegistry public immutable registry;
     /// @notice Judges signatures; anyone may ask it for its verdict beforehand.
     SignatureJudge public immutable judge;
@@ -38,6 +51,7 @@ abstract contract ChallengeBase {
 
     /// @notice What is shown is no fault of the dataset.
     error NotAFault(uint8 fault);
+    /// @notice No such dataset was committed.
     error NotCommitted(bytes32 key);
     /// @notice The record given is not the one that was committed.
     error RecordDiffers(bytes32 key, bytes32 committed, bytes32 given);

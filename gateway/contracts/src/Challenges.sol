@@ -25,6 +25,7 @@ contract Challenges is EntryChallenges, GatewayChallenges, WithheldChallenges, I
     error ChallengerDiffers(address challenger, address sender);
     /// @notice The evidence is a call to this contract that upholds a fault of the task's dataset.
     error NothingUpheld(bytes32 key);
+    /// @notice A task is 32 bytes, the key of a dataset.
     error MalformedTask(bytes taskId);
     /// @notice The forge takes faults from another contract.
     error WrongForge(address forge);

@@ -124,11 +124,13 @@ contract DatasetForge is Bonds {
     error DatasetVoid(bytes32 key);
     /// @notice Entries are asked for; the dataset waits until they are shown.
     error EntriesAskedFor(bytes32 key, uint256 count);
+    /// @notice Only {Challenges} may do that.
     error OnlyChallenges(address caller);
     /// @notice This fault of this dataset was upheld before; it is not paid twice.
     error AlreadyUpheld(bytes32 key, uint8 fault);
     /// @notice As many entries are asked for as may be at a time.
     error TooManyAskedFor(bytes32 key);
+    /// @notice The address of {Challenges} is missing.
     error ZeroAddress();
 
     /// @param challenges_ the Challenges contract; its address is known before it is deployed

@@ -25,8 +25,11 @@ library GatewayReader {
         bytes32 root;
     }
 
+    /// @notice The format has another length.
     error WrongLength(uint256 length, uint256 expected);
+    /// @notice Something else was signed, or another version of it.
     error WrongTag(bytes16 tag);
+    /// @notice There are no empty trees.
     error EmptyTree();
     /// @notice The receipt is of another kind than `stored`, or has a field that this kind lacks.
     error NotStored();

@@ -14,7 +14,9 @@ import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
 ///
 /// A contract of its own, without storage: {Challenges} creates it and would be too large with it.
 contract SignatureJudge {
+    /// @notice Key type secp256k1, as in {DeviceRegistry}.
     uint8 public constant SECP256K1 = 1;
+    /// @notice Key type P-256.
     uint8 public constant P_256 = 2;
 
     /// @dev secp256k1: field, order, half the order rounded down (SEC 2, 2.4.1).
@@ -39,7 +41,9 @@ contract SignatureJudge {
     error NotJudgeable(uint8 keyType);
     /// @notice `y` has another parity than the compressed key says, or the point is off the curve.
     error NotThePoint(bytes publicKey, bytes32 y);
+    /// @notice A signature is r and s, 32 bytes each.
     error SignatureLength(uint256 length);
+    /// @notice With so little gas ecrecover might fail, which would say nothing.
     error TooLittleGas(uint256 gas);
     /// @notice ecrecover does not do on this chain what it does elsewhere.
     error PrecompileFails();

@@ -24,6 +24,7 @@ abstract contract WithheldChallenges is ChallengeBase {
         bool isClosed;
     }
 
+    /// @notice Seconds in which an entry may be shown.
     uint64 public immutable responseSeconds;
     /// @notice What asking for an entry costs until it turns out that it is withheld.
     uint256 public immutable deposit;
@@ -32,26 +33,34 @@ abstract contract WithheldChallenges is ChallengeBase {
     mapping(address account => uint256 amount) public depositOf;
     mapping(bytes32 key => mapping(uint64 index => Question)) private _questions;
 
+    /// @notice Whoever shows the entry before `deadline` (Unix seconds) earns the deposit.
     event EntryAskedFor(
         bytes32 indexed key, uint64 indexed index, address indexed challenger, uint256 deadline
     );
+    /// @notice The entry, for all to read.
     event EntryShown(
         bytes32 indexed key, uint64 indexed index, address indexed responder, bytes entry
     );
+    /// @notice The question is settled: `upheld` when the dataset is void for it.
     event QuestionClosed(bytes32 indexed key, uint64 indexed index, bool upheld);
+    /// @notice Deposits that came back, or were earned, were taken.
     event DepositTaken(address indexed account, address indexed to, uint256 amount);
 
     /// @notice Asking must cost something on public chains.
     error NoDeposit(uint256 chainId);
+    /// @notice Exactly the deposit is to be paid.
     error WrongDeposit(uint256 paid, uint256 expected);
+    /// @notice The dataset has fewer entries.
     error NoSuchEntry(uint64 index, uint64 count);
     /// @notice The entry is asked for now, or was before.
     error AskedBefore(bytes32 key, uint64 index);
+    /// @notice The entry is not asked for, or that is settled.
     error NotAskedFor(bytes32 key, uint64 index);
     /// @notice The answer is too late.
     error ResponseOver(bytes32 key, uint64 index, uint256 deadline);
     /// @notice There is time left for an answer.
     error ResponseOpen(bytes32 key, uint64 index, uint256 deadline);
+    /// @notice The caller has no deposit to take.
     error NothingToTake(address account);
 
     constructor(uint256 deposit_) {

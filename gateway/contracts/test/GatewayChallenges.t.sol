@@ -387,6 +387,34 @@ contract GatewayChallengesTest is Bonded {
             ok(judge.isValid(key, digest, VM.parseJsonBytes(vectors, signatures[i])), names[i]);
         }
     }
+
+    /// @dev The devices' signatures of the vectors are valid, and their twins of high S are not.
+    function test_the_published_entries_are_signed() public view {
+        string memory vectors = VM.readFile("../../proto/vectors/v1.json");
+        for (uint256 i = 0; i < 5; ++i) {
+            string memory path = string.concat(".dataset.entries[", VM.toString(i), "]");
+            checkEntry(vectors, path);
+        }
+    }
+
+    function checkEntry(string memory vectors, string memory path) private view {
+        string memory name =
+            string.concat(".keys.", VM.parseJsonString(vectors, string.concat(path, ".key")));
+        uint256 keyType = VM.parseJsonUint(vectors, string.concat(name, ".typeNumber"));
+        require(keyType < 3);
+        SignatureJudge.Key memory key = SignatureJudge.Key(
+            // forge-lint: disable-next-line(unsafe-typecast)
+            uint8(keyType),
+            VM.parseJsonBytes(vectors, string.concat(name, ".publicKey")),
+            VM.parseJsonBytes32(vectors, string.concat(name, ".y"))
+        );
+        bytes32 digest = VM.parseJsonBytes32(vectors, string.concat(path, ".statementHash"));
+        bytes memory low = VM.parseJsonBytes(vectors, string.concat(path, ".signature"));
+        bytes memory high = VM.parseJsonBytes(vectors, string.concat(path, ".highSignature"));
+        ok(challenges.judge().isValid(key, digest, low), path);
+        ok(!challenges.judge().isValid(key, digest, high), path);
+        ok(!challenges.judge().isValid(key, ~digest, low), path);
+    }
 }
 
 /// @dev Gives the library's internal functions an outside.
