@@ -134,6 +134,19 @@ contract BondsTest is Bonded {
         datasetForge.commit(record);
     }
 
+    function test_what_is_asked_back_is_never_more_than_is_there() public {
+        Dataset memory dataset = commit(0, with(entry(signer(1, 5), 0)));
+        asOwner(abi.encodeCall(datasetForge.requestBond, (address(idao), BOND)));
+        convict(dataset);
+        (uint256 amount, uint256 requested,) = datasetForge.bondOf(address(idao));
+        eq(amount, BOND - SLICE, "sliced");
+        eq(requested, BOND - SLICE, "what is left of the request");
+        VM.warp(START + WITHDRAWAL);
+        VM.prank(OWNER);
+        eq(datasetForge.takeBond(address(idao)), BOND - SLICE, "and it can be taken");
+        eq(bond(), 0, "all of it");
+    }
+
     function test_committing_needs_the_minimum_free() public {
         asOwner(abi.encodeCall(datasetForge.requestBond, (address(idao), BOND - SLICE + 1)));
         DatasetForge.Record[] memory records = new DatasetForge.Record[](1);

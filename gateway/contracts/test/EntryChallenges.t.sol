@@ -553,7 +553,7 @@ contract EntryChallengesTest is Bonded {
             if (i == 5) (a.first, a.count, b.first) = (type(uint64).max, 1000, 5);
             if (i == 6) (a.first, b.first, b.count) = (0, type(uint64).max - 3, 100);
             // An empty range covers nothing.
-            if (i == 7) b.count = 0;
+            if (i == 7) (b.first, b.count) = (105, 0);
             Dataset memory dataset = pair(a, b);
             ChallengeBase.Proof memory one = proofOf(dataset, 0);
             ChallengeBase.Proof memory two = proofOf(dataset, 2);

@@ -45,6 +45,11 @@ contract VerifierTest is Bonded {
         );
         challenges.submitFraudProof(task, evidence, STRANGER);
         challenges.submitFraudProof(task, evidence, CHALLENGER);
+        // What is void already is not shown by evidence of nothing.
+        VM.expectRevert(
+            abi.encodeWithSelector(Challenges.NothingUpheld.selector, keyOf(dataset.record))
+        );
+        challenges.submitFraudProof(task, abi.encodeCall(challenges.deposit, ()), CHALLENGER);
         VM.stopPrank();
         upheld(dataset, 3);
         ok(!challenges.verifyResult(task), "never verified");
