@@ -137,6 +137,8 @@ async function checkChain(
   compare('gateway', toHex(keyId(keyFromDid(manifest.gateway))), toHex(view.gateway));
   compare('min time', manifest.time.minUs, view.minTimeUs);
   compare('max time', manifest.time.maxUs, view.maxTimeUs);
+  if (view.status === 'void')
+    check.fail(`${name} is void: a fault of it was upheld, it has no DAT`);
   const dat =
     view.status === 'forged'
       ? `forged as DAT ${view.tokenId ?? '?'}, owned by ${view.owner ?? '?'}`

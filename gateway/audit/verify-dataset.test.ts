@@ -503,6 +503,13 @@ describe('the chain', () => {
     }
   });
 
+  it('fails for a dataset that is void', async () => {
+    const chain = chainWith({ ...view(), status: 'void', tokenId: null, owner: null });
+    const verification = await verifyDataset(dataset.directory, { chain, ...pinned });
+    expect(failedChecks(verification)).toEqual(['chain']);
+    expect(checkOf(verification, 'chain').detail).toContain('is void');
+  });
+
   it.each<[string, object]>([
     ['root', { root: new Uint8Array(32) }],
     ['entries', { count: 9 }],

@@ -30,7 +30,15 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const COMMITTED = { artifacts: join(HERE, 'artifacts'), types: join(HERE, 'types') };
 
 /** What the gateway deploys or talks to. */
-const CONTRACTS = ['IDAO', 'IDAOFactory', 'DeviceRegistry', 'DAT', 'DatasetForge'];
+const CONTRACTS = [
+  'IDAO',
+  'IDAOFactory',
+  'DeviceRegistry',
+  'DAT',
+  'DatasetForge',
+  'Challenges',
+  'SignatureJudge',
+];
 
 /** The same as in foundry.toml, so that Foundry's forge tests the very bytes that are deployed. */
 const SETTINGS = {

@@ -4,8 +4,8 @@ import type { LogRecord, Manifest } from '@waystone/proto';
 export type DatasetOnChain =
   | { readonly status: 'absent' }
   | {
-      /** `committed`: its window is still open; `forged`: final, with a DAT. */
-      readonly status: 'committed' | 'forged';
+      /** `committed`: its window is still open; `forged`: final, with a DAT; `void`: a fault was upheld, it never gets one. */
+      readonly status: 'committed' | 'forged' | 'void';
       /** Root of the tree over the entries, 32 bytes. */
       readonly root: Uint8Array;
       /** Number of entries. */

@@ -6,10 +6,18 @@ export interface ContractAddresses {
   readonly registry: string;
   readonly dat: string;
   readonly datasetForge: string;
+  /** Judges faults of what is committed; no gateway needs it to commit or finalise. */
+  readonly challenges: string;
 }
 
-/** Order in which the deployer creates the contracts: its nonces 0 to 3. */
-export const DEPLOYMENT_ORDER = ['factory', 'registry', 'dat', 'datasetForge'] as const;
+/** Order in which the deployer creates the contracts: its nonces 0 to 4. */
+export const DEPLOYMENT_ORDER = [
+  'factory',
+  'registry',
+  'dat',
+  'datasetForge',
+  'challenges',
+] as const;
 
 /** Salt of the iDAO that a gateway has unless another is named. */
 export const DEFAULT_IDAO_SALT: string = ZeroHash;
@@ -24,7 +32,7 @@ const CLONE_TAIL = '0x5af43d82803e903d91602b57fd5bf3';
  */
 export function contractAddresses(deployer: string): ContractAddresses {
   const at = (nonce: number): string => getCreateAddress({ from: deployer, nonce });
-  return { factory: at(0), registry: at(1), dat: at(2), datasetForge: at(3) };
+  return { factory: at(0), registry: at(1), dat: at(2), datasetForge: at(3), challenges: at(4) };
 }
 
 /**

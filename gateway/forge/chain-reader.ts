@@ -65,6 +65,7 @@ export class RpcChainReader implements ChainReader {
       maxTimeUs: Number(committed.maxTime),
     };
     if (status === 1n) return { status: 'committed', ...facts, tokenId: null, owner: null };
+    if (status === 3n) return { status: 'void', ...facts, tokenId: null, owner: null };
 
     const dat = DAT__factory.connect(await forge.dat(), provider);
     const [, integrityHash] = await dat.getClassMeta(await dat.classOf(tokenId));

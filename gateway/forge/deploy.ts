@@ -1,10 +1,12 @@
 import {
   type HDNodeWallet,
+  isError,
   type JsonRpcProvider,
   Transaction,
   type TransactionRequest,
 } from 'ethers';
 import {
+  Challenges__factory,
   DAT__factory,
   DatasetForge__factory,
   DeviceRegistry__factory,
@@ -14,11 +16,14 @@ import { WaystoneError } from '../core/errors.js';
 import { type ContractAddresses, contractAddresses, DEPLOYMENT_ORDER } from './addresses.js';
 import { hasCode, readFees } from './chain-client.js';
 
+/** On a local chain nothing is worth a bond, so none is asked and nothing can be taken. */
+const LOCAL_TERMS = { responseSeconds: 0, minimumBond: 0, slice: 0 } as const;
+
 const RECEIPT_POLL_MS = 20;
 const RECEIPT_TIMEOUT_MS = 30_000;
 
 /**
- * Creates the contracts that are not there yet, in their order, from the deployer's nonces 0 to 3, so that they
+ * Creates the contracts that are not there yet, in their order, from the deployer's nonces 0 to 4, so that they
  * get the same addresses on every fresh chain.
  *
  * @param windowSeconds time between commit and finalise; zero on local chains only
@@ -34,6 +39,7 @@ export async function deployContracts(
   let created = 0;
   for (const [nonce, name] of DEPLOYMENT_ORDER.entries()) {
     if (await hasCode(provider, addresses[name])) continue;
+    if (name === 'challenges' && !(await takesFaults(provider, addresses))) continue;
     const used = await provider.getTransactionCount(deployer.address, 'latest');
     if (used !== nonce) {
       throw new WaystoneError(
@@ -65,9 +71,29 @@ function creationOf(
       return new DatasetForge__factory().getDeployTransaction(
         addresses.dat,
         addresses.registry,
-        windowSeconds,
+        addresses.challenges,
+        { windowSeconds, ...LOCAL_TERMS },
       );
+    case 'challenges':
+      return new Challenges__factory().getDeployTransaction(addresses.datasetForge, 0);
   }
+}
+
+/**
+ * Whether the DatasetForge that is there knows a Challenges contract. One that an earlier release created does not; the
+ * chain goes on without, since a window of zero leaves nothing to challenge.
+ */
+async function takesFaults(
+  provider: JsonRpcProvider,
+  addresses: ContractAddresses,
+): Promise<boolean> {
+  const known = await DatasetForge__factory.connect(addresses.datasetForge, provider)
+    .challenges()
+    .catch((error: unknown) => {
+      if (isError(error, 'CALL_EXCEPTION')) return null;
+      throw error;
+    });
+  return known === addresses.challenges;
 }
 
 async function send(

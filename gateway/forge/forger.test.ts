@@ -1,8 +1,14 @@
 import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { getBytes, NonceManager, type Result } from 'ethers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DAT__factory, DatasetForge__factory } from '../contracts/types/index.js';
+import {
+  Challenges__factory,
+  DAT__factory,
+  type DatasetForge,
+  DatasetForge__factory,
+} from '../contracts/types/index.js';
 import type { ForgeDataset, ForgeJournal } from '../core/forge-ports.js';
 import { FORGE_JOURNAL_DDL, forgeJournalOperations } from '../ledger/forge-journal.js';
 import { DEFAULT_IDAO_SALT, idaoAddress } from './addresses.js';
@@ -17,7 +23,13 @@ import { MemoryDatasets, MemoryLog, someKey, temporaryFolder } from './testing.j
 const GATEWAY = someKey('gateway');
 
 const NOBODY = `0x${'12'.repeat(20)}`;
-const NOWHERE = { factory: NOBODY, registry: NOBODY, dat: NOBODY, datasetForge: NOBODY };
+const NOWHERE = {
+  factory: NOBODY,
+  registry: NOBODY,
+  dat: NOBODY,
+  datasetForge: NOBODY,
+  challenges: NOBODY,
+};
 
 let folder: string;
 let remove: () => void;
@@ -358,6 +370,50 @@ it('raises an alarm when another record is on chain, and goes on with the others
   expect(made.status().datasets).toMatchObject([
     { index: 0, waitsFor: expect.stringContaining('another record') },
   ]);
+});
+
+it('gives up a dataset that is void, and goes on with the others', async () => {
+  const windowed = new LocalChain(
+    { folder: join(folder, 'windowed'), windowSeconds: 3600 },
+    { log },
+  );
+  await windowed.start();
+  const { keys, url } = windowed;
+  const provider = connectChain(url, LOCAL_CHAIN_ID);
+  try {
+    datasets.seal(2);
+    const { operator, owner, contracts, idao } = keys;
+    const made = forger({ chain: windowed, operator, owner }, { contracts, idao });
+    await made.pass();
+    expect(made.status().datasets).toMatchObject([
+      { index: 0, waitsFor: expect.stringContaining('window is open until') },
+      { index: 1, waitsFor: expect.stringContaining('window is open until') },
+    ]);
+    const datasetForge = DatasetForge__factory.connect(contracts.datasetForge, provider);
+    const [event] = await datasetForge.queryFilter(datasetForge.filters.DatasetCommitted(), 0);
+    const told = (event as NonNullable<typeof event>).args.record as unknown as Result;
+    const record = told.toObject() as DatasetForge.RecordStruct;
+    // Nobody shows the entry; on a local chain there is no time for it, and nothing to lose.
+    const challenger = new NonceManager(owner.connect(provider));
+    const challenges = Challenges__factory.connect(contracts.challenges, challenger);
+    await (await challenges.askForEntry(record, 0)).wait();
+    await (await challenges.settleWithheld(record, 0)).wait();
+
+    await expect(made.pass()).rejects.toMatchObject({ code: 'FORGE_VOID' });
+    await provider.send('evm_increaseTime', [3600]);
+    await provider.send('evm_mine', []);
+    await expect(made.pass()).rejects.toMatchObject({ code: 'FORGE_VOID' });
+    expect(datasets.results.map(({ index }) => index)).toEqual([1]);
+
+    const reader = new RpcChainReader({ url, datasetForge: contracts.datasetForge });
+    const name = { logId: getBytes(record.logId), index: Number(record.index) };
+    const view = await reader.datasetOnChain({ chainId: LOCAL_CHAIN_ID, idao }, name);
+    expect(view).toMatchObject({ status: 'void', tokenId: null, owner: null });
+    reader.close();
+  } finally {
+    provider.destroy();
+    await windowed.stop();
+  }
 });
 
 it('refuses a dataset that changed after its intent was written', async () => {

@@ -350,6 +350,13 @@ export class Forger {
       );
     }
     await datasets.committed(idOf(intent));
+    if (status.status === 'void') {
+      throw new WaystoneError(
+        'FORGE_VOID',
+        `a fault of dataset ${record.index} of log ${record.logId} was upheld, so it never gets a DAT; ` +
+          'the event FaultUpheld of DatasetForge names the fault, gateway/contracts/README.md explains it',
+      );
+    }
     if (status.status === 'committed') {
       this.#windowSeconds ??= await contracts.windowSeconds();
       const untilUs = (status.committedAt + this.#windowSeconds) * 1e6;
@@ -533,7 +540,7 @@ function isAboutOneDataset(error: unknown): boolean {
   if (error instanceof CallRefused) return true;
   return (
     error instanceof WaystoneError &&
-    ['FORGE_RECORD_MISMATCH', 'FORGE_KEY_FOREIGN'].includes(error.code)
+    ['FORGE_RECORD_MISMATCH', 'FORGE_KEY_FOREIGN', 'FORGE_VOID'].includes(error.code)
   );
 }
 

@@ -80,7 +80,7 @@ export interface DatasetProof {
   readonly logIndex: number;
   /** `verified`, or what does not hold. */
   readonly verdict: string;
-  readonly chain: 'absent' | 'committed' | 'forged';
+  readonly chain: 'absent' | 'committed' | 'forged' | 'void';
   readonly owner: string | null;
   readonly tokenId: string | null;
 }

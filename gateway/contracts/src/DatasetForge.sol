@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Bonds} from "./Bonds.sol";
 import {IDAT} from "./IDAT.sol";
 import {IDeviceRegistry} from "./IDeviceRegistry.sol";
 import {IIDAO} from "./IIDAO.sol";
+import {LocalChains} from "./LocalChains.sol";
 
 /// @title DatasetForge
 /// @notice Commits sealed datasets and, after a window, turns each into one DAT of its iDAO.
@@ -12,7 +14,11 @@ import {IIDAO} from "./IIDAO.sol";
 /// second commit or a second token is impossible, however often a gateway tries. Two words are
 /// stored for each: the hash of the record and a status word; the record itself is in the event
 /// and comes back as an argument where it is needed.
-contract DatasetForge {
+///
+/// While the window is open, {Challenges} may show a fault. The dataset is then void: it never gets
+/// a token, and its iDAO's bond loses a slice. What is a fault is judged there; this contract keeps
+/// what follows from it.
+contract DatasetForge is Bonds {
     /// @notice What is committed.
     /// @param gateway id of the gateway key that signed the dataset's checkpoint
     /// @param logId the gateway's log; `index` is the dataset's place in it
@@ -37,23 +43,60 @@ contract DatasetForge {
     uint8 public constant STATUS_NONE = 0;
     uint8 public constant STATUS_COMMITTED = 1;
     uint8 public constant STATUS_FINALISED = 2;
+    /// @notice A fault was upheld; there will be no token.
+    uint8 public constant STATUS_VOID = 3;
 
-    /// @dev Status word: status in the lowest 8 bits, commit time (Unix seconds) in the next 64.
+    /// @notice Withheld entries of one dataset that may be asked for at a time.
+    uint8 public constant HOLDS_MAX = 4;
+    /// @notice How long a place stays free for others after all were taken. Without it an iDAO could
+    /// hold all places itself, with entries that it can show, until the window is over.
+    uint64 public constant FREE_PLACE_SECONDS = 1 days;
+    /// @notice What a response to a withheld entry may take at least, on public chains.
+    uint64 public constant RESPONSE_SECONDS_MIN = 7 days;
+    /// @dev Withdrawal takes longer than window and response by this much, so that a fault shown in
+    /// the last second can still be settled.
+    uint64 private constant WITHDRAWAL_MARGIN = 1 days;
+
+    /// @dev Status word: status in the lowest 8 bits, commit time (Unix seconds) in the next 64,
+    /// entries that are asked for now in the next 8, a bit for each fault upheld in the next 32,
+    /// the end of a window that was extended (Unix seconds) in the next 64.
     uint256 private constant COMMITTED_AT = 8;
+    uint256 private constant HOLDS = 72;
+    uint256 private constant FAULTS = 80;
+    uint256 private constant EXTENDED_UNTIL = 112;
+    uint256 private constant ONE_HOLD = uint256(1) << HOLDS;
+
+    /// @notice What a deployment fixes for ever.
+    /// @param windowSeconds from commit to finalise, while faults may be shown
+    /// @param responseSeconds that anyone has to show an entry that is said to be withheld
+    /// @param minimumBond without which an iDAO cannot commit
+    /// @param slice that an upheld fault takes
+    struct Terms {
+        uint64 windowSeconds;
+        uint64 responseSeconds;
+        uint128 minimumBond;
+        uint128 slice;
+    }
 
     IDAT public immutable dat;
     IDeviceRegistry public immutable registry;
     /// @notice Seconds between commit and finalise. Zero exists on local chains only.
     uint64 public immutable windowSeconds;
+    /// @notice Seconds for a response to a withheld entry; at least 7 days on public chains.
+    uint64 public immutable responseSeconds;
+    /// @notice The only account that may uphold faults.
+    address public immutable challenges;
 
     mapping(bytes32 key => bytes32) private _recordHash;
     mapping(bytes32 key => uint256) private _statusWord;
-
     event DatasetCommitted(
         bytes32 indexed key, address indexed idao, bytes32 indexed root, Record record
     );
     event DatasetFinalised(bytes32 indexed key, uint256 indexed tokenId);
-
+    /// @notice A fault was upheld; see {Challenges} for the numbers.
+    event FaultUpheld(
+        bytes32 indexed key, address indexed idao, uint8 indexed fault, address challenger
+    );
     /// @notice The caller is neither owner nor operator of the iDAO.
     error NotAuthorised(address idao, address caller);
     /// @notice The gateway key is not registered to the iDAO.
@@ -75,25 +118,57 @@ contract DatasetForge {
     /// @notice The DAT takes datasets from another forge.
     error WrongDat(address dat);
     error LengthsDiffer(uint256 records, uint256 params);
+    /// @notice Seven days is the least on public chains.
+    error ResponseTooShort(uint64 responseSeconds);
+    /// @notice A fault of the dataset was upheld.
+    error DatasetVoid(bytes32 key);
+    /// @notice Entries are asked for; the dataset waits until they are shown.
+    error EntriesAskedFor(bytes32 key, uint256 count);
+    /// @notice Only {Challenges} may do that.
+    error OnlyChallenges(address caller);
+    /// @notice This fault of this dataset was upheld before; it is not paid twice.
+    error AlreadyUpheld(bytes32 key, uint8 fault);
+    /// @notice As many entries are asked for as may be at a time.
+    error TooManyAskedFor(bytes32 key);
+    /// @notice The address of {Challenges} is missing.
+    error ZeroAddress();
 
-    constructor(IDAT dat_, IDeviceRegistry registry_, uint64 windowSeconds_) {
-        if (windowSeconds_ == 0 && block.chainid != 31337 && block.chainid != 1337) {
-            revert WindowTooShort(block.chainid);
+    /// @param challenges_ the Challenges contract; its address is known before it is deployed
+    constructor(IDAT dat_, IDeviceRegistry registry_, address challenges_, Terms memory terms)
+        Bonds(
+            terms.minimumBond,
+            terms.slice,
+            terms.windowSeconds + terms.responseSeconds + WITHDRAWAL_MARGIN
+        )
+    {
+        if (!LocalChains.isLocal(block.chainid)) {
+            if (terms.windowSeconds == 0) revert WindowTooShort(block.chainid);
+            if (terms.responseSeconds < RESPONSE_SECONDS_MIN) {
+                revert ResponseTooShort(terms.responseSeconds);
+            }
         }
         if (dat_.forge() != address(this)) revert WrongDat(address(dat_));
+        if (challenges_ == address(0)) revert ZeroAddress();
         dat = dat_;
         registry = registry_;
-        windowSeconds = windowSeconds_;
+        challenges = challenges_;
+        windowSeconds = terms.windowSeconds;
+        responseSeconds = terms.responseSeconds;
+    }
+
+    modifier onlyChallenges() {
+        _checkChallenges();
+        _;
     }
 
     /// @notice Commits one dataset. Reverts when its key is taken.
     /// @return key the dataset's key
     function commit(Record calldata record) external returns (bytes32 key) {
-        _checkAuthorised(record.idao);
-        _checkGateway(record);
+        _checkCommitter(record);
         key = keyOf(record.idao, record.logId, record.index);
         if (_recordHash[key] != 0) revert AlreadyCommitted(key, _recordHash[key]);
-        _commit(key, record, hashOf(record));
+        bytes memory encoded = abi.encode(record);
+        _commit(key, record, encoded, keccak256(encoded));
     }
 
     /// @notice Commits many datasets. One that is committed already with the same record is passed
@@ -106,14 +181,14 @@ contract DatasetForge {
             // Asked once for a run of one iDAO and gateway. Never passed over for the first record:
             // the zero address has no code, so asking it reverts.
             if (i == 0 || record.idao != authorised || record.gateway != gateway) {
-                _checkAuthorised(record.idao);
-                _checkGateway(record);
+                _checkCommitter(record);
                 (authorised, gateway) = (record.idao, record.gateway);
             }
             bytes32 key = keyOf(record.idao, record.logId, record.index);
-            bytes32 hash = hashOf(record);
+            bytes memory encoded = abi.encode(record);
+            bytes32 hash = keccak256(encoded);
             bytes32 known = _recordHash[key];
-            if (known == 0) _commit(key, record, hash);
+            if (known == 0) _commit(key, record, encoded, hash);
             else if (known != hash) revert AlreadyCommitted(key, known);
         }
     }
@@ -143,6 +218,61 @@ contract DatasetForge {
         }
     }
 
+    // ------------------------------------------------------------------------------- challenges
+
+    /// @notice Makes a dataset void and takes a slice, once for each fault of it. {Challenges} has
+    /// checked that `idao` is the dataset's and that it may still be challenged.
+    function uphold(bytes32 key, address idao, uint8 fault, address challenger)
+        external
+        onlyChallenges
+    {
+        uint256 word = _statusWord[key];
+        if (word == 0) revert NotCommitted(key);
+        if (_status(word) == STATUS_FINALISED) revert AlreadyFinalised(key, uint256(key));
+        uint256 bit = _faultBit(fault) << FAULTS;
+        if (word & bit != 0) revert AlreadyUpheld(key, fault);
+        _statusWord[key] = (word & ~uint256(0xff)) | bit | STATUS_VOID;
+        emit FaultUpheld(key, idao, fault, challenger);
+        _takeSlice(idao, challenger);
+    }
+
+    /// @notice Keeps a dataset from being finalised while an entry of it is asked for.
+    function hold(bytes32 key) external onlyChallenges {
+        uint256 word = _statusWord[key];
+        if (_holds(word) == HOLDS_MAX) revert TooManyAskedFor(key);
+        _statusWord[key] = word + ONE_HOLD;
+    }
+
+    /// @notice Ends one {hold}. Where all places were taken, the window is open for another
+    /// {FREE_PLACE_SECONDS} from now.
+    function release(bytes32 key) external onlyChallenges {
+        uint256 word = _statusWord[key];
+        if (_holds(word) == HOLDS_MAX) {
+            uint256 until = block.timestamp + FREE_PLACE_SECONDS;
+            word =
+                (word & ~(uint256(type(uint64).max) << EXTENDED_UNTIL)) | (until << EXTENDED_UNTIL);
+        }
+        _statusWord[key] = word - ONE_HOLD;
+    }
+
+    /// @notice Until when a dataset may be challenged, and from when it may be finalised (Unix
+    /// seconds).
+    function openUntil(bytes32 key) external view returns (uint256) {
+        return _openUntil(_statusWord[key]);
+    }
+
+    /// @notice Entries of a dataset that are asked for now.
+    function holdsOf(bytes32 key) external view returns (uint8) {
+        return _holds(_statusWord[key]);
+    }
+
+    /// @notice Whether a fault of a dataset was upheld.
+    function isUpheld(bytes32 key, uint8 fault) external view returns (bool) {
+        return (_statusWord[key] >> FAULTS) & _faultBit(fault) != 0;
+    }
+
+    // ------------------------------------------------------------------------------------ views
+
     /// @notice What is known of a dataset.
     /// @return status one of the STATUS constants
     /// @return committedAt Unix seconds of the commit's block
@@ -170,7 +300,11 @@ contract DatasetForge {
         return keccak256(abi.encode(record));
     }
 
-    function _commit(bytes32 key, Record calldata record, bytes32 hash) private {
+    /// @dev `encoded` is what {hashOf} hashes, and also the data of the event: encoding it once saves
+    /// a commit some thousand gas.
+    function _commit(bytes32 key, Record calldata record, bytes memory encoded, bytes32 hash)
+        private
+    {
         if (record.count == 0 || record.root == 0 || record.minTime > record.maxTime) {
             revert MalformedRecord();
         }
@@ -180,7 +314,12 @@ contract DatasetForge {
         }
         _recordHash[key] = hash;
         _statusWord[key] = STATUS_COMMITTED | (block.timestamp << COMMITTED_AT);
-        emit DatasetCommitted(key, record.idao, record.root, record);
+        bytes32 topic = DatasetCommitted.selector;
+        (address idao, bytes32 root) = (record.idao, record.root);
+        // emit DatasetCommitted(key, idao, root, record);
+        assembly ("memory-safe") {
+            log4(add(encoded, 0x20), mload(encoded), topic, key, idao, root)
+        }
     }
 
     function _finalise(
@@ -189,12 +328,31 @@ contract DatasetForge {
         Record calldata record,
         IDAT.DatParams calldata params
     ) private returns (uint256) {
-        uint256 until = uint256(_committedAt(word)) + windowSeconds;
+        if (_status(word) == STATUS_VOID) revert DatasetVoid(key);
+        if (_holds(word) != 0) revert EntriesAskedFor(key, _holds(word));
+        uint256 until = _openUntil(word);
         // forge-lint: disable-next-line(block-timestamp)
         if (block.timestamp < until) revert WindowOpen(key, until);
         _statusWord[key] = (word & ~uint256(0xff)) | STATUS_FINALISED;
         emit DatasetFinalised(key, uint256(key));
         return dat.forgeDataset(key, record.idao, record.manifestHash, params);
+    }
+
+    /// @dev A fault's number is at most 31; a greater one would have no bit.
+    function _faultBit(uint8 fault) private pure returns (uint256) {
+        assert(fault < 32);
+        return uint256(1) << fault;
+    }
+
+    function _checkChallenges() private view {
+        if (msg.sender != challenges) revert OnlyChallenges(msg.sender);
+    }
+
+    /// @dev Rights, gateway key and bond: asked once for a run of one iDAO and gateway.
+    function _checkCommitter(Record calldata record) private view {
+        _checkAuthorised(record.idao);
+        _checkGateway(record);
+        _checkBond(record.idao);
     }
 
     function _checkAuthorised(address idao) private view {
@@ -220,6 +378,20 @@ contract DatasetForge {
         // The lowest 8 bits are the status.
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint8(word);
+    }
+
+    function _openUntil(uint256 word) private view returns (uint256) {
+        uint256 until = uint256(_committedAt(word)) + windowSeconds;
+        // The 64 bits above the faults.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint256 extended = uint64(word >> EXTENDED_UNTIL);
+        return extended > until ? extended : until;
+    }
+
+    function _holds(uint256 word) private pure returns (uint8) {
+        // The 8 bits above the time are the entries asked for.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint8(word >> HOLDS);
     }
 
     function _committedAt(uint256 word) private pure returns (uint64) {

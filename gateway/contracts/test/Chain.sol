@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Base} from "./Base.sol";
+import {Challenges} from "../src/Challenges.sol";
 import {DAT} from "../src/DAT.sol";
 import {DatasetForge} from "../src/DatasetForge.sol";
 import {DeviceRegistry} from "../src/DeviceRegistry.sol";
@@ -21,12 +22,13 @@ abstract contract Chain is Base {
     DeviceRegistry internal registry;
     DAT internal dat;
     DatasetForge internal datasetForge;
+    Challenges internal challenges;
     IDAO internal idao;
     bytes32 internal gateway;
 
     function setUp() public virtual {
         VM.warp(1_800_000_000);
-        deploy(0);
+        deploy(terms());
         VM.prank(OWNER);
         idao = IDAO(payable(factory.create(bytes32(uint256(1)), initParams(OWNER))));
         VM.prank(OWNER);
@@ -35,13 +37,25 @@ abstract contract Chain is Base {
         gateway = registry.register(address(idao), gatewayKey());
     }
 
-    function deploy(uint64 windowSeconds) internal {
+    /// @dev What the local network has.
+    function terms() internal pure virtual returns (DatasetForge.Terms memory) {
+        return DatasetForge.Terms(0, 0, 0, 0);
+    }
+
+    function deposit() internal pure virtual returns (uint256) {
+        return 0;
+    }
+
+    function deploy(DatasetForge.Terms memory terms_) internal {
         factory = new IDAOFactory();
         registry = new DeviceRegistry();
         // This contract's nonces count on from 1 for each creation.
-        address forgeAddress = VM.computeCreateAddress(address(this), nextNonce() + 1);
+        uint256 nonce = nextNonce();
+        address forgeAddress = VM.computeCreateAddress(address(this), nonce + 1);
+        address challengesAddress = VM.computeCreateAddress(address(this), nonce + 2);
         dat = new DAT(forgeAddress);
-        datasetForge = new DatasetForge(dat, registry, windowSeconds);
+        datasetForge = new DatasetForge(dat, registry, challengesAddress, terms_);
+        challenges = new Challenges(datasetForge, deposit());
     }
 
     function nextNonce() private view returns (uint256 nonce) {

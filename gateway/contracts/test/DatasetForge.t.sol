@@ -176,7 +176,7 @@ contract DatasetForgeTest is Chain {
     }
 
     function test_the_window_is_kept_to_the_second() public {
-        deploy(3600);
+        deploy(DatasetForge.Terms(3600, 0, 0, 0));
         VM.prank(STRANGER);
         idao = IDAO(payable(factory.create(0, initParams(STRANGER))));
         VM.prank(STRANGER);
@@ -199,12 +199,17 @@ contract DatasetForgeTest is Chain {
         address dat_ = address(dat);
         VM.chainId(1088);
         VM.expectRevert(abi.encodeWithSelector(DatasetForge.WindowTooShort.selector, uint256(1088)));
-        new DatasetForge(DAT(dat_), registry, 0);
+        new DatasetForge(
+            DAT(dat_),
+            registry,
+            address(challenges),
+            DatasetForge.Terms(0, 7 days, 1 ether, 1 ether)
+        );
     }
 
     function test_a_forge_refuses_a_foreign_dat() public {
         VM.expectRevert(abi.encodeWithSelector(DatasetForge.WrongDat.selector, address(dat)));
-        new DatasetForge(dat, registry, 0);
+        new DatasetForge(dat, registry, address(challenges), terms());
     }
 
     function test_many_commits_pass_over_what_is_there() public {

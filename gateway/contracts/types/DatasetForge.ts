@@ -24,6 +24,25 @@ import type {
 } from "./common.js";
 
 export declare namespace DatasetForge {
+  export type TermsStruct = {
+    windowSeconds: BigNumberish;
+    responseSeconds: BigNumberish;
+    minimumBond: BigNumberish;
+    slice: BigNumberish;
+  };
+
+  export type TermsStructOutput = [
+    windowSeconds: bigint,
+    responseSeconds: bigint,
+    minimumBond: bigint,
+    slice: bigint
+  ] & {
+    windowSeconds: bigint;
+    responseSeconds: bigint;
+    minimumBond: bigint;
+    slice: bigint;
+  };
+
   export type RecordStruct = {
     idao: AddressLike;
     gateway: BytesLike;
@@ -89,25 +108,64 @@ export declare namespace IDAT {
 export interface DatasetForgeInterface extends Interface {
   getFunction(
     nameOrSignature:
+      | "FREE_PLACE_SECONDS"
+      | "HOLDS_MAX"
+      | "RESPONSE_SECONDS_MIN"
       | "STATUS_COMMITTED"
       | "STATUS_FINALISED"
       | "STATUS_NONE"
+      | "STATUS_VOID"
+      | "bondOf"
+      | "burnt"
+      | "challenges"
       | "commit"
       | "commitMany"
       | "dat"
+      | "depositBond"
       | "finalise"
       | "finaliseMany"
       | "hashOf"
+      | "hold"
+      | "holdsOf"
+      | "isUpheld"
       | "keyOf"
+      | "minimumBond"
+      | "openUntil"
       | "registry"
+      | "release"
+      | "requestBond"
+      | "responseSeconds"
+      | "rewardOf"
+      | "slice"
       | "statusOf"
+      | "takeBond"
+      | "takeReward"
+      | "uphold"
       | "windowSeconds"
+      | "withdrawalSeconds"
   ): FunctionFragment;
 
   getEvent(
-    nameOrSignatureOrTopic: "DatasetCommitted" | "DatasetFinalised"
+    nameOrSignatureOrTopic:
+      | "BondDeposited"
+      | "BondRequested"
+      | "BondSliced"
+      | "BondWithdrawn"
+      | "DatasetCommitted"
+      | "DatasetFinalised"
+      | "FaultUpheld"
+      | "RewardTaken"
   ): EventFragment;
 
+  encodeFunctionData(
+    functionFragment: "FREE_PLACE_SECONDS",
+    values?: undefined
+  ): string;
+  encodeFunctionData(functionFragment: "HOLDS_MAX", values?: undefined): string;
+  encodeFunctionData(
+    functionFragment: "RESPONSE_SECONDS_MIN",
+    values?: undefined
+  ): string;
   encodeFunctionData(
     functionFragment: "STATUS_COMMITTED",
     values?: undefined
@@ -118,6 +176,16 @@ export interface DatasetForgeInterface extends Interface {
   ): string;
   encodeFunctionData(
     functionFragment: "STATUS_NONE",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "STATUS_VOID",
+    values?: undefined
+  ): string;
+  encodeFunctionData(functionFragment: "bondOf", values: [AddressLike]): string;
+  encodeFunctionData(functionFragment: "burnt", values?: undefined): string;
+  encodeFunctionData(
+    functionFragment: "challenges",
     values?: undefined
   ): string;
   encodeFunctionData(
@@ -130,6 +198,10 @@ export interface DatasetForgeInterface extends Interface {
   ): string;
   encodeFunctionData(functionFragment: "dat", values?: undefined): string;
   encodeFunctionData(
+    functionFragment: "depositBond",
+    values: [AddressLike]
+  ): string;
+  encodeFunctionData(
     functionFragment: "finalise",
     values: [DatasetForge.RecordStruct, IDAT.DatParamsStruct]
   ): string;
@@ -141,17 +213,70 @@ export interface DatasetForgeInterface extends Interface {
     functionFragment: "hashOf",
     values: [DatasetForge.RecordStruct]
   ): string;
+  encodeFunctionData(functionFragment: "hold", values: [BytesLike]): string;
+  encodeFunctionData(functionFragment: "holdsOf", values: [BytesLike]): string;
+  encodeFunctionData(
+    functionFragment: "isUpheld",
+    values: [BytesLike, BigNumberish]
+  ): string;
   encodeFunctionData(
     functionFragment: "keyOf",
     values: [AddressLike, BytesLike, BigNumberish]
   ): string;
+  encodeFunctionData(
+    functionFragment: "minimumBond",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "openUntil",
+    values: [BytesLike]
+  ): string;
   encodeFunctionData(functionFragment: "registry", values?: undefined): string;
+  encodeFunctionData(functionFragment: "release", values: [BytesLike]): string;
+  encodeFunctionData(
+    functionFragment: "requestBond",
+    values: [AddressLike, BigNumberish]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "responseSeconds",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "rewardOf",
+    values: [AddressLike]
+  ): string;
+  encodeFunctionData(functionFragment: "slice", values?: undefined): string;
   encodeFunctionData(functionFragment: "statusOf", values: [BytesLike]): string;
+  encodeFunctionData(
+    functionFragment: "takeBond",
+    values: [AddressLike]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "takeReward",
+    values: [AddressLike]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "uphold",
+    values: [BytesLike, AddressLike, BigNumberish, AddressLike]
+  ): string;
   encodeFunctionData(
     functionFragment: "windowSeconds",
     values?: undefined
   ): string;
+  encodeFunctionData(
+    functionFragment: "withdrawalSeconds",
+    values?: undefined
+  ): string;
 
+  decodeFunctionResult(
+    functionFragment: "FREE_PLACE_SECONDS",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(functionFragment: "HOLDS_MAX", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "RESPONSE_SECONDS_MIN",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(
     functionFragment: "STATUS_COMMITTED",
     data: BytesLike
@@ -164,22 +289,133 @@ export interface DatasetForgeInterface extends Interface {
     functionFragment: "STATUS_NONE",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(
+    functionFragment: "STATUS_VOID",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(functionFragment: "bondOf", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "burnt", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "challenges", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "commit", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "commitMany", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "dat", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "depositBond",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(functionFragment: "finalise", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "finaliseMany",
     data: BytesLike
   ): Result;
   decodeFunctionResult(functionFragment: "hashOf", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "hold", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "holdsOf", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "isUpheld", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "keyOf", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "minimumBond",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(functionFragment: "openUntil", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "registry", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "release", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "requestBond",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "responseSeconds",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(functionFragment: "rewardOf", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "slice", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "statusOf", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "takeBond", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "takeReward", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "uphold", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "windowSeconds",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(
+    functionFragment: "withdrawalSeconds",
+    data: BytesLike
+  ): Result;
+}
+
+export namespace BondDepositedEvent {
+  export type InputTuple = [
+    idao: AddressLike,
+    from: AddressLike,
+    amount: BigNumberish
+  ];
+  export type OutputTuple = [idao: string, from: string, amount: bigint];
+  export interface OutputObject {
+    idao: string;
+    from: string;
+    amount: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace BondRequestedEvent {
+  export type InputTuple = [
+    idao: AddressLike,
+    amount: BigNumberish,
+    takeableAt: BigNumberish
+  ];
+  export type OutputTuple = [idao: string, amount: bigint, takeableAt: bigint];
+  export interface OutputObject {
+    idao: string;
+    amount: bigint;
+    takeableAt: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace BondSlicedEvent {
+  export type InputTuple = [
+    idao: AddressLike,
+    challenger: AddressLike,
+    reward: BigNumberish,
+    burnt: BigNumberish
+  ];
+  export type OutputTuple = [
+    idao: string,
+    challenger: string,
+    reward: bigint,
+    burnt: bigint
+  ];
+  export interface OutputObject {
+    idao: string;
+    challenger: string;
+    reward: bigint;
+    burnt: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace BondWithdrawnEvent {
+  export type InputTuple = [idao: AddressLike, amount: BigNumberish];
+  export type OutputTuple = [idao: string, amount: bigint];
+  export interface OutputObject {
+    idao: string;
+    amount: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
 }
 
 export namespace DatasetCommittedEvent {
@@ -213,6 +449,49 @@ export namespace DatasetFinalisedEvent {
   export interface OutputObject {
     key: string;
     tokenId: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace FaultUpheldEvent {
+  export type InputTuple = [
+    key: BytesLike,
+    idao: AddressLike,
+    fault: BigNumberish,
+    challenger: AddressLike
+  ];
+  export type OutputTuple = [
+    key: string,
+    idao: string,
+    fault: bigint,
+    challenger: string
+  ];
+  export interface OutputObject {
+    key: string;
+    idao: string;
+    fault: bigint;
+    challenger: string;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace RewardTakenEvent {
+  export type InputTuple = [
+    challenger: AddressLike,
+    to: AddressLike,
+    amount: BigNumberish
+  ];
+  export type OutputTuple = [challenger: string, to: string, amount: bigint];
+  export interface OutputObject {
+    challenger: string;
+    to: string;
+    amount: bigint;
   }
   export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
   export type Filter = TypedDeferredTopicFilter<Event>;
@@ -263,11 +542,35 @@ export interface DatasetForge extends BaseContract {
     event?: TCEvent
   ): Promise<this>;
 
+  FREE_PLACE_SECONDS: TypedContractMethod<[], [bigint], "view">;
+
+  HOLDS_MAX: TypedContractMethod<[], [bigint], "view">;
+
+  RESPONSE_SECONDS_MIN: TypedContractMethod<[], [bigint], "view">;
+
   STATUS_COMMITTED: TypedContractMethod<[], [bigint], "view">;
 
   STATUS_FINALISED: TypedContractMethod<[], [bigint], "view">;
 
   STATUS_NONE: TypedContractMethod<[], [bigint], "view">;
+
+  STATUS_VOID: TypedContractMethod<[], [bigint], "view">;
+
+  bondOf: TypedContractMethod<
+    [idao: AddressLike],
+    [
+      [bigint, bigint, bigint] & {
+        amount: bigint;
+        requested: bigint;
+        takeableAt: bigint;
+      }
+    ],
+    "view"
+  >;
+
+  burnt: TypedContractMethod<[], [bigint], "view">;
+
+  challenges: TypedContractMethod<[], [string], "view">;
 
   commit: TypedContractMethod<
     [record: DatasetForge.RecordStruct],
@@ -282,6 +585,8 @@ export interface DatasetForge extends BaseContract {
   >;
 
   dat: TypedContractMethod<[], [string], "view">;
+
+  depositBond: TypedContractMethod<[idao: AddressLike], [void], "payable">;
 
   finalise: TypedContractMethod<
     [record: DatasetForge.RecordStruct, params: IDAT.DatParamsStruct],
@@ -301,13 +606,41 @@ export interface DatasetForge extends BaseContract {
     "view"
   >;
 
+  hold: TypedContractMethod<[key: BytesLike], [void], "nonpayable">;
+
+  holdsOf: TypedContractMethod<[key: BytesLike], [bigint], "view">;
+
+  isUpheld: TypedContractMethod<
+    [key: BytesLike, fault: BigNumberish],
+    [boolean],
+    "view"
+  >;
+
   keyOf: TypedContractMethod<
     [idao: AddressLike, logId: BytesLike, index: BigNumberish],
     [string],
     "view"
   >;
 
+  minimumBond: TypedContractMethod<[], [bigint], "view">;
+
+  openUntil: TypedContractMethod<[key: BytesLike], [bigint], "view">;
+
   registry: TypedContractMethod<[], [string], "view">;
+
+  release: TypedContractMethod<[key: BytesLike], [void], "nonpayable">;
+
+  requestBond: TypedContractMethod<
+    [idao: AddressLike, amount: BigNumberish],
+    [void],
+    "nonpayable"
+  >;
+
+  responseSeconds: TypedContractMethod<[], [bigint], "view">;
+
+  rewardOf: TypedContractMethod<[challenger: AddressLike], [bigint], "view">;
+
+  slice: TypedContractMethod<[], [bigint], "view">;
 
   statusOf: TypedContractMethod<
     [key: BytesLike],
@@ -322,12 +655,38 @@ export interface DatasetForge extends BaseContract {
     "view"
   >;
 
+  takeBond: TypedContractMethod<[idao: AddressLike], [bigint], "nonpayable">;
+
+  takeReward: TypedContractMethod<[to: AddressLike], [bigint], "nonpayable">;
+
+  uphold: TypedContractMethod<
+    [
+      key: BytesLike,
+      idao: AddressLike,
+      fault: BigNumberish,
+      challenger: AddressLike
+    ],
+    [void],
+    "nonpayable"
+  >;
+
   windowSeconds: TypedContractMethod<[], [bigint], "view">;
+
+  withdrawalSeconds: TypedContractMethod<[], [bigint], "view">;
 
   getFunction<T extends ContractMethod = ContractMethod>(
     key: string | FunctionFragment
   ): T;
 
+  getFunction(
+    nameOrSignature: "FREE_PLACE_SECONDS"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "HOLDS_MAX"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "RESPONSE_SECONDS_MIN"
+  ): TypedContractMethod<[], [bigint], "view">;
   getFunction(
     nameOrSignature: "STATUS_COMMITTED"
   ): TypedContractMethod<[], [bigint], "view">;
@@ -337,6 +696,28 @@ export interface DatasetForge extends BaseContract {
   getFunction(
     nameOrSignature: "STATUS_NONE"
   ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "STATUS_VOID"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "bondOf"
+  ): TypedContractMethod<
+    [idao: AddressLike],
+    [
+      [bigint, bigint, bigint] & {
+        amount: bigint;
+        requested: bigint;
+        takeableAt: bigint;
+      }
+    ],
+    "view"
+  >;
+  getFunction(
+    nameOrSignature: "burnt"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "challenges"
+  ): TypedContractMethod<[], [string], "view">;
   getFunction(
     nameOrSignature: "commit"
   ): TypedContractMethod<
@@ -355,6 +736,9 @@ export interface DatasetForge extends BaseContract {
     nameOrSignature: "dat"
   ): TypedContractMethod<[], [string], "view">;
   getFunction(
+    nameOrSignature: "depositBond"
+  ): TypedContractMethod<[idao: AddressLike], [void], "payable">;
+  getFunction(
     nameOrSignature: "finalise"
   ): TypedContractMethod<
     [record: DatasetForge.RecordStruct, params: IDAT.DatParamsStruct],
@@ -372,6 +756,19 @@ export interface DatasetForge extends BaseContract {
     nameOrSignature: "hashOf"
   ): TypedContractMethod<[record: DatasetForge.RecordStruct], [string], "view">;
   getFunction(
+    nameOrSignature: "hold"
+  ): TypedContractMethod<[key: BytesLike], [void], "nonpayable">;
+  getFunction(
+    nameOrSignature: "holdsOf"
+  ): TypedContractMethod<[key: BytesLike], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "isUpheld"
+  ): TypedContractMethod<
+    [key: BytesLike, fault: BigNumberish],
+    [boolean],
+    "view"
+  >;
+  getFunction(
     nameOrSignature: "keyOf"
   ): TypedContractMethod<
     [idao: AddressLike, logId: BytesLike, index: BigNumberish],
@@ -379,8 +776,33 @@ export interface DatasetForge extends BaseContract {
     "view"
   >;
   getFunction(
+    nameOrSignature: "minimumBond"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "openUntil"
+  ): TypedContractMethod<[key: BytesLike], [bigint], "view">;
+  getFunction(
     nameOrSignature: "registry"
   ): TypedContractMethod<[], [string], "view">;
+  getFunction(
+    nameOrSignature: "release"
+  ): TypedContractMethod<[key: BytesLike], [void], "nonpayable">;
+  getFunction(
+    nameOrSignature: "requestBond"
+  ): TypedContractMethod<
+    [idao: AddressLike, amount: BigNumberish],
+    [void],
+    "nonpayable"
+  >;
+  getFunction(
+    nameOrSignature: "responseSeconds"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "rewardOf"
+  ): TypedContractMethod<[challenger: AddressLike], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "slice"
+  ): TypedContractMethod<[], [bigint], "view">;
   getFunction(
     nameOrSignature: "statusOf"
   ): TypedContractMethod<
@@ -396,9 +818,58 @@ export interface DatasetForge extends BaseContract {
     "view"
   >;
   getFunction(
+    nameOrSignature: "takeBond"
+  ): TypedContractMethod<[idao: AddressLike], [bigint], "nonpayable">;
+  getFunction(
+    nameOrSignature: "takeReward"
+  ): TypedContractMethod<[to: AddressLike], [bigint], "nonpayable">;
+  getFunction(
+    nameOrSignature: "uphold"
+  ): TypedContractMethod<
+    [
+      key: BytesLike,
+      idao: AddressLike,
+      fault: BigNumberish,
+      challenger: AddressLike
+    ],
+    [void],
+    "nonpayable"
+  >;
+  getFunction(
     nameOrSignature: "windowSeconds"
   ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "withdrawalSeconds"
+  ): TypedContractMethod<[], [bigint], "view">;
 
+  getEvent(
+    key: "BondDeposited"
+  ): TypedContractEvent<
+    BondDepositedEvent.InputTuple,
+    BondDepositedEvent.OutputTuple,
+    BondDepositedEvent.OutputObject
+  >;
+  getEvent(
+    key: "BondRequested"
+  ): TypedContractEvent<
+    BondRequestedEvent.InputTuple,
+    BondRequestedEvent.OutputTuple,
+    BondRequestedEvent.OutputObject
+  >;
+  getEvent(
+    key: "BondSliced"
+  ): TypedContractEvent<
+    BondSlicedEvent.InputTuple,
+    BondSlicedEvent.OutputTuple,
+    BondSlicedEvent.OutputObject
+  >;
+  getEvent(
+    key: "BondWithdrawn"
+  ): TypedContractEvent<
+    BondWithdrawnEvent.InputTuple,
+    BondWithdrawnEvent.OutputTuple,
+    BondWithdrawnEvent.OutputObject
+  >;
   getEvent(
     key: "DatasetCommitted"
   ): TypedContractEvent<
@@ -413,8 +884,66 @@ export interface DatasetForge extends BaseContract {
     DatasetFinalisedEvent.OutputTuple,
     DatasetFinalisedEvent.OutputObject
   >;
+  getEvent(
+    key: "FaultUpheld"
+  ): TypedContractEvent<
+    FaultUpheldEvent.InputTuple,
+    FaultUpheldEvent.OutputTuple,
+    FaultUpheldEvent.OutputObject
+  >;
+  getEvent(
+    key: "RewardTaken"
+  ): TypedContractEvent<
+    RewardTakenEvent.InputTuple,
+    RewardTakenEvent.OutputTuple,
+    RewardTakenEvent.OutputObject
+  >;
 
   filters: {
+    "BondDeposited(address,address,uint256)": TypedContractEvent<
+      BondDepositedEvent.InputTuple,
+      BondDepositedEvent.OutputTuple,
+      BondDepositedEvent.OutputObject
+    >;
+    BondDeposited: TypedContractEvent<
+      BondDepositedEvent.InputTuple,
+      BondDepositedEvent.OutputTuple,
+      BondDepositedEvent.OutputObject
+    >;
+
+    "BondRequested(address,uint256,uint256)": TypedContractEvent<
+      BondRequestedEvent.InputTuple,
+      BondRequestedEvent.OutputTuple,
+      BondRequestedEvent.OutputObject
+    >;
+    BondRequested: TypedContractEvent<
+      BondRequestedEvent.InputTuple,
+      BondRequestedEvent.OutputTuple,
+      BondRequestedEvent.OutputObject
+    >;
+
+    "BondSliced(address,address,uint256,uint256)": TypedContractEvent<
+      BondSlicedEvent.InputTuple,
+      BondSlicedEvent.OutputTuple,
+      BondSlicedEvent.OutputObject
+    >;
+    BondSliced: TypedContractEvent<
+      BondSlicedEvent.InputTuple,
+      BondSlicedEvent.OutputTuple,
+      BondSlicedEvent.OutputObject
+    >;
+
+    "BondWithdrawn(address,uint256)": TypedContractEvent<
+      BondWithdrawnEvent.InputTuple,
+      BondWithdrawnEvent.OutputTuple,
+      BondWithdrawnEvent.OutputObject
+    >;
+    BondWithdrawn: TypedContractEvent<
+      BondWithdrawnEvent.InputTuple,
+      BondWithdrawnEvent.OutputTuple,
+      BondWithdrawnEvent.OutputObject
+    >;
+
     "DatasetCommitted(bytes32,address,bytes32,tuple)": TypedContractEvent<
       DatasetCommittedEvent.InputTuple,
       DatasetCommittedEvent.OutputTuple,
@@ -435,6 +964,28 @@ export interface DatasetForge extends BaseContract {
       DatasetFinalisedEvent.InputTuple,
       DatasetFinalisedEvent.OutputTuple,
       DatasetFinalisedEvent.OutputObject
+    >;
+
+    "FaultUpheld(bytes32,address,uint8,address)": TypedContractEvent<
+      FaultUpheldEvent.InputTuple,
+      FaultUpheldEvent.OutputTuple,
+      FaultUpheldEvent.OutputObject
+    >;
+    FaultUpheld: TypedContractEvent<
+      FaultUpheldEvent.InputTuple,
+      FaultUpheldEvent.OutputTuple,
+      FaultUpheldEvent.OutputObject
+    >;
+
+    "RewardTaken(address,address,uint256)": TypedContractEvent<
+      RewardTakenEvent.InputTuple,
+      RewardTakenEvent.OutputTuple,
+      RewardTakenEvent.OutputObject
+    >;
+    RewardTaken: TypedContractEvent<
+      RewardTakenEvent.InputTuple,
+      RewardTakenEvent.OutputTuple,
+      RewardTakenEvent.OutputObject
     >;
   };
 }
