@@ -172,7 +172,19 @@ export interface ForgeJournal {
   /** All live transactions that are not mined, by account and nonce. */
   pendingTransactions(chainId: number): Promise<Transaction[]>;
   transactions(intentKey: string): Promise<Transaction[]>;
+  /**
+   * The newest transactions of an account with one nonce, in any state: at most one of them can be mined. Looks at the
+   * account's last ones only.
+   */
+  transactionsAt(chainId: number, account: string, nonce: number): Promise<Transaction[]>;
+  /**
+   * Stores a transaction that takes the place of a live one with the same nonce, before it is sent. The old one is
+   * `replaced` from then on, though it may still be the one that is mined.
+   * @throws when the old one is not live or has another nonce.
+   */
+  replaceTransaction(hash: string, by: NewTransaction): Promise<void>;
   markSent(hash: string): Promise<void>;
+  /** It is on chain; others of its nonce are `replaced`. The same holds for {@link markFailed}. */
   markMined(hash: string, block: ChainBlock): Promise<void>;
   markFailed(hash: string, block: ChainBlock, failure: string): Promise<void>;
   /** Gives up a transaction that is not on chain; its nonce may be given out again. */

@@ -144,7 +144,7 @@ export function forgeJournalOperations(
   );
   const setNonce = db.prepare(
     `INSERT INTO chain_account (chain_id, address, next_nonce) VALUES (?, ?, ?)
-     ON CONFLICT DO UPDATE SET next_nonce = excluded.next_nonce`,
+     ON CONFLICT DO UPDATE SET next_nonce = max(next_nonce, excluded.next_nonce)`,
   );
   const lowerNonce = db.prepare(
     `UPDATE chain_account SET next_nonce = min(next_nonce, ?) WHERE chain_id = ? AND address = ?`,
@@ -174,6 +174,17 @@ export function forgeJournalOperations(
     `UPDATE chain_tx SET state = @state, block_number = @number, block_hash = @hash,
        failure = @failure WHERE hash = @transaction`,
   );
+  // The index of live transactions has no use here, so only the newest rows are looked at.
+  const findAt = db.prepare<[number, string, number], Transaction>(
+    `SELECT ${TX_COLUMNS} FROM (SELECT * FROM chain_tx ORDER BY rowid DESC LIMIT 256)
+     WHERE chain_id = ? AND account = ? AND nonce = ?`,
+  );
+  const replaceOthers = db.prepare(
+    `UPDATE chain_tx SET state = 'replaced', block_number = NULL, block_hash = NULL
+     WHERE chain_id = @chainId AND account = @account AND nonce = @nonce AND hash <> @hash
+       AND state IN ${LIVE}`,
+  );
+  const updateReplaced = db.prepare("UPDATE chain_tx SET state = 'replaced' WHERE hash = ?");
   const updateLost = db.prepare(
     `UPDATE chain_tx SET state = 'lost', block_number = NULL, block_hash = NULL WHERE hash = ?`,
   );
@@ -253,6 +264,19 @@ export function forgeJournalOperations(
     setNonce.run(transaction.chainId, transaction.account, transaction.nonce + 1);
   };
 
+  const replaceTransaction = (hash: string, by: NewTransaction): void => {
+    const old = requireTransaction(hash);
+    const isSame =
+      old.chainId === by.chainId && old.account === by.account && old.nonce === by.nonce;
+    if (!isSame || (old.state !== 'signed' && old.state !== 'sent')) {
+      throw new RangeError(
+        `transaction ${hash} (${old.state}, nonce ${old.nonce}) cannot be replaced by ${by.hash} with nonce ${by.nonce}`,
+      );
+    }
+    updateReplaced.run(hash);
+    addTransaction(by);
+  };
+
   const markLost = (hash: string): void => {
     const { chainId, account, nonce } = requireTransaction(hash);
     updateLost.run(hash);
@@ -261,7 +285,9 @@ export function forgeJournalOperations(
 
   const settle = (state: 'mined' | 'failed') => {
     return (transaction: string, block: ChainBlock, failure?: string): void => {
-      requireTransaction(transaction);
+      const { chainId, account, nonce } = requireTransaction(transaction);
+      // A nonce is used once: whatever else had it can never come.
+      replaceOthers.run({ chainId, account, nonce, hash: transaction });
       updateSettled.run({ transaction, state, ...block, failure: failure ?? null });
     };
   };
@@ -282,6 +308,8 @@ export function forgeJournalOperations(
     liveTransaction: (intentKey, purpose) => findLive.get(intentKey, purpose) ?? null,
     pendingTransactions: (chainId) => findPending.all(chainId),
     transactions: (intentKey) => findByIntent.all(intentKey),
+    transactionsAt: (chainId, account, nonce) => findAt.all(chainId, account, nonce),
+    replaceTransaction: db.transaction(replaceTransaction),
     markSent: (hash) => void updateSent.run({ hash, now: nowUs() }),
     markMined: db.transaction(settle('mined')),
     markFailed: db.transaction(settle('failed')),
