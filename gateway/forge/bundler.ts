@@ -6,6 +6,7 @@ import type { ForgeJournal, Intent } from '../core/forge-ports.js';
 import type { Logger } from '../core/logger.js';
 import type { DatasetPayload } from './dataset-record.js';
 import { CallRefused, estimateGas, type Mined, type Submitter } from './submitter.js';
+import { settleUnneeded } from './tidy.js';
 
 const INTERFACE = DatasetForge__factory.createInterface();
 
@@ -76,10 +77,6 @@ export class Bundler {
       if (!intent.key.startsWith(prefix)) continue;
       const { purpose, members, to, data } = readBundle(intent.payload);
       if (intent.state === 'intent') {
-        // Looks for its transactions under every hash that they ever had.
-        if ((await journal.liveTransaction(intent.key, purpose)) === null) {
-          await submitter.abandon(provider, intent.key, purpose);
-        }
         if ((await journal.liveTransaction(intent.key, purpose)) === null) {
           await this.#close(provider, intent.key);
           continue;
@@ -178,14 +175,9 @@ export class Bundler {
   }
 
   /** A bundle that came to nothing: its datasets go on without it. */
-  async #close(provider: JsonRpcProvider, intentKey: string): Promise<void> {
-    const head = await provider.getBlock('latest');
-    if (head === null || head.hash === null) return;
-    await this.#deps.journal.progress(intentKey, {
-      state: 'confirmed',
-      blockNumber: head.number,
-      blockHash: head.hash,
-    });
+  async #close(provider: JsonRpcProvider, key: string): Promise<void> {
+    const { journal, submitter } = this.#deps;
+    await settleUnneeded(provider, journal, submitter, { key });
   }
 
   async #gasMax(provider: JsonRpcProvider): Promise<bigint> {

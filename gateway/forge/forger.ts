@@ -31,6 +31,7 @@ import { bindGenesis, boundGenesis } from './genesis.js';
 import { type Finding, firstObstacle } from './preflight.js';
 import { RewindWatch } from './rewind.js';
 import { CallRefused, Submitter, type SubmitterOptions } from './submitter.js';
+import { tidySetups } from './tidy.js';
 
 /** Datasets forged before their blocks are confirmed together; as many as a bundle takes, if that is more. */
 const DATASETS_PER_PASS = 16;
@@ -259,6 +260,7 @@ export class Forger {
     if (open.size === 0) {
       // Setting up needs no dataset, so that the first one finds everything ready.
       await this.#setup.ensure(provider, contracts);
+      await tidySetups(provider, journal, this.#submitter, chainId);
       await this.#confirm(provider, []);
       if (failure !== null) throw failure;
       return { more: false, wakeInMs: null };
