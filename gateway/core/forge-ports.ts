@@ -178,6 +178,11 @@ export interface ForgeJournal {
    */
   transactionsAt(chainId: number, account: string, nonce: number): Promise<Transaction[]>;
   /**
+   * Transactions, among the newest, that were given up or replaced while nothing else is known to have had their nonce: one
+   * of them may be on chain after all.
+   */
+  unexplained(chainId: number): Promise<Transaction[]>;
+  /**
    * Stores a transaction that takes the place of a live one with the same nonce, before it is sent. The old one is
    * `replaced` from then on, though it may still be the one that is mined.
    * @throws when the old one is not live or has another nonce.

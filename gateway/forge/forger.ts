@@ -261,6 +261,7 @@ export class Forger {
       // Setting up needs no dataset, so that the first one finds everything ready.
       await this.#setup.ensure(provider, contracts);
       await tidySetups(provider, journal, this.#submitter, chainId);
+      await this.#submitter.explain(provider);
       await this.#confirm(provider, []);
       if (failure !== null) throw failure;
       return { more: false, wakeInMs: null };

@@ -163,6 +163,13 @@ export class Submitter {
     if (live !== null) await journal.markLost(live.hash);
   }
 
+  /** Finds those that were given up too early, and are on chain though everything went on without them. */
+  async explain(provider: JsonRpcProvider): Promise<void> {
+    for (const transaction of await this.#deps.journal.unexplained(this.#options.chainId)) {
+      await this.#noteReceipt(provider, transaction, 'done otherwise');
+    }
+  }
+
   /** A transaction of this call that was given up, or replaced, and is on chain after all. */
   async #adopt(provider: JsonRpcProvider, call: Call): Promise<Mined | null> {
     const { journal } = this.#deps;

@@ -179,6 +179,15 @@ export function forgeJournalOperations(
     `SELECT ${TX_COLUMNS} FROM (SELECT * FROM chain_tx ORDER BY rowid DESC LIMIT 256)
      WHERE chain_id = ? AND account = ? AND nonce = ?`,
   );
+  const findUnexplained = db.prepare<[number], Transaction>(
+    `WITH newest AS (SELECT * FROM chain_tx ORDER BY rowid DESC LIMIT 256)
+     SELECT ${TX_COLUMNS} FROM newest AS one
+     WHERE chain_id = ? AND state IN ('lost', 'replaced') AND sends > 0 AND NOT EXISTS (
+       SELECT 1 FROM newest AS other WHERE other.chain_id = one.chain_id
+         AND other.account = one.account AND other.nonce = one.nonce
+         AND other.state IN ('signed', 'sent', 'mined', 'confirmed', 'failed'))
+     LIMIT 16`,
+  );
   const replaceOthers = db.prepare(
     `UPDATE chain_tx SET state = 'replaced', block_number = NULL, block_hash = NULL
      WHERE chain_id = @chainId AND account = @account AND nonce = @nonce AND hash <> @hash
@@ -309,6 +318,7 @@ export function forgeJournalOperations(
     pendingTransactions: (chainId) => findPending.all(chainId),
     transactions: (intentKey) => findByIntent.all(intentKey),
     transactionsAt: (chainId, account, nonce) => findAt.all(chainId, account, nonce),
+    unexplained: (chainId) => findUnexplained.all(chainId),
     replaceTransaction: db.transaction(replaceTransaction),
     markSent: (hash) => void updateSent.run({ hash, now: nowUs() }),
     markMined: db.transaction(settle('mined')),
