@@ -252,6 +252,7 @@ describe('a transaction for all nodes', () => {
     expect(await provider.broadcast('0x02', isKnown)).toEqual({
       isTaken: false,
       refusals: ['nonce too low'],
+      isUnheard: false,
     });
   });
 
@@ -260,6 +261,8 @@ describe('a transaction for all nodes', () => {
     node.behaviour = (response) => response.destroy();
     const provider = connect(node);
     await provider.look();
-    expect(await provider.broadcast('0x02', isKnown)).toEqual({ isTaken: false, refusals: [] });
+    expect(await provider.broadcast('0x02', isKnown)).toEqual({
+      ...{ isTaken: false, refusals: [], isUnheard: true },
+    });
   });
 });

@@ -37,6 +37,8 @@ export interface Broadcast {
   readonly isTaken: boolean;
   /** What those said that did not take it. */
   readonly refusals: readonly string[];
+  /** Some node gave no answer, and may have taken it. */
+  readonly isUnheard: boolean;
 }
 
 interface Node {
@@ -161,10 +163,10 @@ export class ChainProvider extends JsonRpcProvider {
     });
     try {
       await Promise.any(sends);
-      return { isTaken: true, refusals };
+      return { isTaken: true, refusals, isUnheard: false };
     } catch {
       // The answer may be lost though the transaction was taken; only its receipt tells.
-      return { isTaken: false, refusals };
+      return { isTaken: false, refusals, isUnheard: refusals.length < sends.length };
     }
   }
 

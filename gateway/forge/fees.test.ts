@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseFees, feeFields } from './fees.js';
+import { chooseFees, chooseFeesAnew, feeFields } from './fees.js';
 import { readSendRefusal } from './send-answers.js';
 
 const GWEI = 1_000_000_000n;
@@ -41,6 +41,15 @@ describe('fees', () => {
       expect.objectContaining({ code: 'FORGE_FEE_CEILING' }),
     );
     expect(chooseFees(market, rules(102n), replaced).maxFeeWei).toBeLessThanOrEqual(102n * GWEI);
+  });
+
+  it('for a nonce that was used at the ceiling before are the ceiling, not a wait for ever', () => {
+    const before = { type: 2, maxFeeWei: 100n * GWEI, tipWei: GWEI } as const;
+    expect(chooseFeesAnew(market, rules(100n), before)).toMatchObject({ maxFeeWei: 100n * GWEI });
+    expect(chooseFeesAnew(market, rules(100n), null)).toEqual(
+      chooseFees(market, rules(100n), null),
+    );
+    expect(() => chooseFeesAnew(market, rules(10n), before)).toThrow(/ceiling/);
   });
 
   it('of a chain without a base fee are one price, with room', () => {

@@ -87,6 +87,21 @@ export function chooseFees(market: FeeMarket, rules: FeeRules, replaced: Fees | 
   return { type, maxFeeWei, tipWei: tipWei < maxFeeWei ? tipWei : maxFeeWei };
 }
 
+/**
+ * What to offer for a nonce that another transaction had before. Some pool may hold that one still, and then wants a
+ * better offer; where the ceiling allows none, the ceiling is tried, since most pools have long let it go.
+ */
+export function chooseFeesAnew(market: FeeMarket, rules: FeeRules, before: Fees | null): Fees {
+  try {
+    return chooseFees(market, rules, before);
+  } catch (error) {
+    const ceiling = rules.ceilingWei;
+    if (before === null || ceiling === null || market.priceWei > ceiling) throw error;
+    const tipWei = market.type === 0 ? ceiling : max(market.tipWei, bumped(before.tipWei));
+    return { type: market.type, maxFeeWei: ceiling, tipWei: tipWei < ceiling ? tipWei : ceiling };
+  }
+}
+
 /** Fields of a transaction to sign. */
 export function feeFields(fees: Fees): object {
   return fees.type === 0

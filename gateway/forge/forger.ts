@@ -112,6 +112,10 @@ class NotYet extends Error {
   }
 }
 
+function windowOpen(untilUs: number): NotYet {
+  return new NotYet(`its window is open until ${new Date(untilUs / 1000).toISOString()}`, untilUs);
+}
+
 /** What one look at the work leaves behind. */
 export interface PassResult {
   /** There is more to do at once. */
@@ -269,7 +273,7 @@ export class Forger {
 
     await this.#setup.ensure(provider, contracts);
     const ordered = inLogOrder([...open.values()]);
-    await this.#bundle(provider, contracts, ordered);
+    const untilByKey = await this.#bundle(provider, contracts, ordered);
     const finalised: Intent[] = [];
     let wakeAtUs: number | null = null;
     let forged = 0;
@@ -282,6 +286,9 @@ export class Forger {
         continue;
       }
       try {
+        const untilUs = untilByKey.get(intent.key);
+        // It goes on with those that were committed with it, not alone because its time came first.
+        if (untilUs !== undefined) throw windowOpen(untilUs);
         finalised.push(await this.#forge(provider, contracts, intent));
         forged++;
         this.#note(intent, 'waits until its block is safe');
@@ -304,20 +311,28 @@ export class Forger {
     return { more: forged === this.#perPass && confirmed > 0, wakeInMs };
   }
 
-  /** Commits and finalises together what can be. What is left over, and every error, is for {@link #forge}. */
+  /**
+   * Commits and finalises together what can be. What is left over, and every error, is for {@link #forge}.
+   *
+   * @returns those whose window is open, with its end, µs: they are finalised together once it is over.
+   */
   async #bundle(
     provider: JsonRpcProvider,
     contracts: ForgeContracts,
     intents: readonly Intent[],
-  ): Promise<void> {
-    if ((this.#options.bundle?.datasetsMax ?? 1) < 2 || intents.length < 2) return;
+  ): Promise<Map<string, number>> {
+    const waiting = new Map<string, number>();
+    if ((this.#options.bundle?.datasetsMax ?? 1) < 2 || intents.length < 2) return waiting;
     const { signal } = this.#stopping;
     const nowUs = await chainTimeUs(provider);
     const absent: BundleItem[] = [];
     const committed: BundleItem[] = [];
     this.#windowSeconds ??= await contracts.windowSeconds();
-    const isOver = (committedAt: number, timeUs: number): boolean =>
-      (committedAt + (this.#windowSeconds ?? 0)) * 1e6 <= timeUs;
+    const isOver = ({ key }: Intent, committedAt: number, timeUs: number): boolean => {
+      const untilUs = (committedAt + (this.#windowSeconds ?? 0)) * 1e6;
+      if (untilUs > timeUs) waiting.set(key, untilUs);
+      return untilUs <= timeUs;
+    };
     for (const intent of intents) {
       if (signal.aborted || absent.length + committed.length === this.#perPass) break;
       if (intent.state === 'finalised') continue;
@@ -329,7 +344,7 @@ export class Forger {
       else if (
         status.status === 'committed' &&
         status.recordHash === recordHash(record) &&
-        isOver(status.committedAt, nowUs) &&
+        isOver(intent, status.committedAt, nowUs) &&
         (await this.#isFree(intent, 'finalise'))
       ) {
         committed.push(item);
@@ -341,10 +356,12 @@ export class Forger {
     for (const item of ready) {
       const { record } = item.payload;
       const status = await contracts.statusOf(datasetKey(record.idao, record.logId, record.index));
-      if (status.status === 'committed' && isOver(status.committedAt, laterUs))
+      if (status.status === 'committed' && isOver(item.intent, status.committedAt, laterUs)) {
         committed.push(item);
+      }
     }
     await this.#bundler.run(provider, 'finalise', committed, signal);
+    return waiting;
   }
 
   /** Whether a step of a dataset is under way alone, or was done by a bundle that this node does not know of yet. */
@@ -503,10 +520,7 @@ export class Forger {
       this.#windowSeconds ??= await contracts.windowSeconds();
       const untilUs = (status.committedAt + this.#windowSeconds) * 1e6;
       if (this.#windowSeconds > 0 && untilUs > (await chainTimeUs(provider))) {
-        throw new NotYet(
-          `its window is open until ${new Date(untilUs / 1000).toISOString()}`,
-          untilUs,
-        );
+        throw windowOpen(untilUs);
       }
       await submit('finalise', contracts.finalise(record, params)).catch(mayBeLater);
       status = await contracts.statusOf(key);
@@ -720,8 +734,11 @@ function mayBeLater(error: unknown): never {
     );
   }
   if (error instanceof CallRefused && error.revert === 'WindowOpen') {
-    const untilUs = Number(error.args[1]) * 1e6;
-    throw new NotYet(`its window is open until ${new Date(untilUs / 1000).toISOString()}`, untilUs);
+    throw windowOpen(Number(error.args[1]) * 1e6);
+  }
+  if (error instanceof CallRefused && /^Already(Committed|Finalised)$/.test(error.revert)) {
+    // One node showed it undone and another one, or the block to come, has it: looked at anew, this tells what it is.
+    throw new NotYet('it is being done already, as a node says that knows more', 0);
   }
   throw error;
 }

@@ -10,7 +10,14 @@ import type { ChainBlock, ForgeJournal, NewTransaction, Transaction } from '../c
 import type { Logger } from '../core/logger.js';
 import { describeRevert, readRevert } from './chain-client.js';
 import { ChainProvider } from './chain-provider.js';
-import { chooseFees, type FeeRules, type Fees, feeFields, readMarket } from './fees.js';
+import {
+  chooseFees,
+  chooseFeesAnew,
+  type FeeRules,
+  type Fees,
+  feeFields,
+  readMarket,
+} from './fees.js';
 import { readSendRefusal, type SendRefusal } from './send-answers.js';
 
 /** Receipts are asked for at this rate at first, then more and more slowly. */
@@ -22,6 +29,9 @@ const RECEIPT_LAG_MS = 200;
 
 /** Earlier transactions of a call that are looked for; each bump of the fees makes one. */
 const EARLIER_MAX = 32;
+
+/** Wait between two offers that pools call too low, as a part of the wait for one that they took. */
+const BID_PART = 0.25;
 
 /** Gas limit over the estimate, in percent: state may change until the transaction runs. */
 const GAS_MARGIN_PERCENT = 125n;
@@ -209,7 +219,7 @@ export class Submitter {
       // Some pool may still hold what had this nonce before; only a better offer drives it out.
       const sent = before.filter((old) => old.sends > 0 && old.state !== 'failed');
       const replaced = sent.length === 0 ? null : sent.map(feesOf).reduce(dearer);
-      const fees = chooseFees(market, rules, replaced);
+      const fees = chooseFeesAnew(market, rules, replaced);
       await this.#checkFunds(provider, account, gasLimit * fees.maxFeeWei);
       const { to, data } = call;
       const made = await this.#make(wallet, call, { to, data, nonce, gasLimit, fees });
@@ -447,6 +457,8 @@ export class Submitter {
         if (replacement !== null) {
           transaction = replacement;
           pollMs = POLL_MIN_MS;
+          // A pool that wants more than the chain says is not outbid in one rush.
+          if (refusal === 'underpriced') await pause(bumpAfterMs * BID_PART, this.#deps.signal);
           continue;
         }
       }
@@ -473,9 +485,10 @@ export class Submitter {
     const { hash, raw, account } = transaction;
     const isKnown = (message: string): boolean => readSendRefusal(message) === 'known';
     let refusals: readonly string[] = [];
+    let isUnheard = false;
     if (provider instanceof ChainProvider) {
-      const { isTaken, refusals: said } = await provider.broadcast(raw, isKnown);
-      if (!isTaken) refusals = said;
+      const outcome = await provider.broadcast(raw, isKnown);
+      if (!outcome.isTaken) ({ refusals, isUnheard } = outcome);
     } else {
       await provider.send('eth_sendRawTransaction', [raw]).catch((error) => {
         refusals = [messageOf(error)];
@@ -484,7 +497,9 @@ export class Submitter {
     this.#sentAt.set(hash, performance.now());
     // A send that was refused by all is no send; but one that nobody answered may be one.
     const kinds = refusals.map(readSendRefusal);
-    if (kinds.length === 0 || kinds.includes('nonce-used')) await this.#deps.journal.markSent(hash);
+    if (kinds.length === 0 || isUnheard || kinds.includes('nonce-used')) {
+      await this.#deps.journal.markSent(hash);
+    }
     if (kinds.includes('nonce-used') || kinds.includes('not-now')) return null;
     if (kinds.includes('underpriced')) return 'underpriced';
     if (kinds.length === 0) return null;

@@ -7,7 +7,7 @@ import type { PublicNode } from './public-node.js';
 /** Rows of the journal, as the checks need them. */
 export type JournalledTransaction = Pick<
   Transaction,
-  'hash' | 'account' | 'nonce' | 'state' | 'failure' | 'blockHash'
+  'hash' | 'account' | 'nonce' | 'purpose' | 'state' | 'failure' | 'sends' | 'raw' | 'blockHash'
 >;
 
 /** How often each token was minted, by what the chain says. */

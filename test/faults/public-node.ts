@@ -82,6 +82,12 @@ export class PublicNode {
     })();
   }
 
+  /** Blocks come no more until {@link mineEvery}. */
+  async pauseMining(): Promise<void> {
+    this.#isMining = false;
+    await this.#mining;
+  }
+
   async stop(): Promise<void> {
     this.#isMining = false;
     await this.#mining;

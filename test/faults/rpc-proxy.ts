@@ -50,6 +50,10 @@ export class RpcProxy {
   headLie = 0;
   /** Shows a chain that stood still at this block; its receipts and states are of then. */
   lagAt: number | null = null;
+  /** A chain as before EIP-1559: blocks have no base fee, and transactions of type 2 are refused. */
+  isLegacy = false;
+  /** Serves nobody, as a provider whose key has expired. */
+  refuses = false;
   /** The next calls of this method go wrong like this. */
   readonly forced: { method: string; fault: RpcFault; retryAfterSeconds?: number }[] = [];
   readonly #server: Server;
@@ -89,6 +93,10 @@ export class RpcProxy {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const call = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Call;
+    if (this.refuses) {
+      answer(response, 403, '{"message":"invalid project id"}');
+      return;
+    }
     const at = this.forced.findIndex(({ method }) => method === call.method);
     const forced = at < 0 ? undefined : this.forced.splice(at, 1)[0];
     const fault = forced?.fault ?? this.#draw();
@@ -141,6 +149,10 @@ export class RpcProxy {
       return { jsonrpc: '2.0', id, result: `0x${this.lyingChainId.toString(16)}` };
     }
     if (method === 'eth_sendRawTransaction') {
+      if (this.isLegacy && (call.params[0] as string).startsWith('0x02')) {
+        const error = { code: -32_000, message: 'transaction type not supported' };
+        return { jsonrpc: '2.0', id, error };
+      }
       const refusal = this.#judgeOffer(call.params[0] as string);
       if (refusal !== null) {
         this.#count('underpriced');
@@ -150,6 +162,9 @@ export class RpcProxy {
     const told = (await this.#forward(this.#asOfThen(call))) as {
       result?: { number?: string; blockNumber?: string } | string | null;
     };
+    if (this.isLegacy && method === 'eth_getBlockByNumber' && typeof told.result === 'object') {
+      delete (told.result as { baseFeePerGas?: string } | null)?.baseFeePerGas;
+    }
     if (this.lagAt !== null) return this.#withoutLater(call, told);
     if (this.headLie > 0) return this.#withLie(call, told);
     return told;
