@@ -179,6 +179,48 @@ describe('transactions', () => {
     journal.addTransaction(transaction('0xb', 4));
   });
 
+  it('are replaced under their nonce, and whichever is mined makes the others replaced', () => {
+    journal.addIntent(datasetIntent(0));
+    journal.addTransaction(transaction('0xa', 3));
+    journal.addTransaction(transaction('0xz', 4));
+    journal.markSent('0xa');
+    journal.replaceTransaction('0xa', transaction('0xb', 3));
+    journal.replaceTransaction('0xb', transaction('0xc', 3));
+    const states = (): string[] =>
+      journal.transactionsAt(CHAIN, ACCOUNT, 3).map(({ hash, state }) => `${hash} ${state}`);
+    expect(states().sort()).toEqual(['0xa replaced', '0xb replaced', '0xc signed']);
+    // The nonces given out since stay given out.
+    expect(journal.nextNonce(CHAIN, ACCOUNT)).toBe(5);
+    journal.markMined('0xa', block(7));
+    expect(states().sort()).toEqual(['0xa mined', '0xb replaced', '0xc replaced']);
+    expect(journal.pendingTransactions(CHAIN).map(({ hash }) => hash)).toEqual(['0xz']);
+  });
+
+  it('are replaced by nothing else than their like', () => {
+    journal.addIntent(datasetIntent(0));
+    journal.addTransaction(transaction('0xa', 3));
+    expect(() => journal.replaceTransaction('0xa', transaction('0xb', 4))).toThrow(/nonce 4/);
+    expect(() => journal.replaceTransaction('0xq', transaction('0xb', 3))).toThrow(RangeError);
+    journal.markMined('0xa', block(7));
+    expect(() => journal.replaceTransaction('0xa', transaction('0xb', 3))).toThrow(/mined/);
+    expect(journal.transactions('d0').map(({ hash }) => hash)).toEqual(['0xa']);
+  });
+
+  it('that were given up are unexplained until something is known to have had their nonce', () => {
+    journal.addIntent(datasetIntent(0));
+    for (const [hash, nonce] of [['0xa', 3] as const, ['0xb', 4] as const]) {
+      journal.addTransaction(transaction(hash, nonce));
+      journal.markSent(hash);
+    }
+    for (const hash of ['0xb', '0xa']) journal.markLost(hash);
+    expect(journal.unexplained(CHAIN).map(({ hash }) => hash)).toEqual(['0xb', '0xa']);
+    expect(journal.unexplained(1088)).toEqual([]);
+    journal.addTransaction(transaction('0xc', 3));
+    expect(journal.unexplained(CHAIN).map(({ hash }) => hash)).toEqual(['0xb']);
+    journal.markMined('0xb', block(4));
+    expect(journal.unexplained(CHAIN)).toEqual([]);
+  });
+
   it('that are unknown are an error, not silence', () => {
     expect(() => journal.markMined('0xzz', block(1))).toThrow(RangeError);
     expect(() => journal.markLost('0xzz')).toThrow(RangeError);
