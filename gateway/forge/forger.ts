@@ -39,6 +39,9 @@ const DATASETS_PER_PASS = 16;
 /** How long a block of ours may be missing from a chain before the chain counts as set back. */
 const RESTORED_AFTER_MS = 600_000;
 
+/** How often the chain is looked at while something of ours waits for blocks upon it, ms. */
+const DEPTH_LOOK_MS = 3_000;
+
 /** Longest that a node's wish to be left alone is granted. */
 const WISH_MAX_MS = 600_000;
 
@@ -307,7 +310,8 @@ export class Forger {
     }
     const confirmed = await this.#confirm(provider, finalised);
     if (failure !== null) throw failure;
-    const wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
+    let wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
+    if (confirmed < finalised.length) wakeInMs = Math.min(wakeInMs ?? DEPTH_LOOK_MS, DEPTH_LOOK_MS);
     return { more: forged === this.#perPass && confirmed > 0, wakeInMs };
   }
 

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { IDAO__factory, IDAOFactory__factory } from '../../gateway/contracts/types/index.js';
+import { DEFAULT_IDAO_SALT } from '../../gateway/forge/addresses.js';
 import { anvilBinary } from '../../gateway/forge/anvil-process.js';
 import { connectChain } from '../../gateway/forge/chain-client.js';
 import { deployContracts } from '../../gateway/forge/deploy.js';
@@ -24,11 +26,13 @@ export interface PublicNodeOptions {
 export class PublicNode {
   readonly url: string;
   readonly keys: LocalKeys;
+  readonly #chainId: number;
   readonly #process: ChildProcess;
   #mining: Promise<void> = Promise.resolve();
   #isMining = false;
 
-  private constructor(url: string, keys: LocalKeys, process: ChildProcess) {
+  private constructor(url: string, chainId: number, keys: LocalKeys, process: ChildProcess) {
+    this.#chainId = chainId;
     this.url = url;
     this.keys = keys;
     this.#process = process;
@@ -45,7 +49,12 @@ export class PublicNode {
       ],
       { stdio: 'ignore' },
     );
-    const node = new PublicNode(`http://127.0.0.1:${port}`, loadLocalKeys(options.keyFile), child);
+    const node = new PublicNode(
+      `http://127.0.0.1:${port}`,
+      chainId,
+      loadLocalKeys(options.keyFile),
+      child,
+    );
     for (let tries = 0; ; tries++) {
       try {
         await node.rpc('eth_chainId');
@@ -67,6 +76,23 @@ export class PublicNode {
 
   rpc(method: string, params: readonly unknown[] = []): Promise<unknown> {
     return jsonRpc(this.url, method, params);
+  }
+
+  /** What the owner does with a wallet: the iDAO, and the gateway's key as its operator. */
+  async ownerAppoints(): Promise<void> {
+    const { owner, operator, contracts, idao } = this.keys;
+    const provider = connectChain(this.url, this.#chainId);
+    const signer = owner.connect(provider);
+    const none = `0x${'00'.repeat(20)}`;
+    const factory = IDAOFactory__factory.connect(contracts.factory, signer);
+    const created = await factory.create(DEFAULT_IDAO_SALT, {
+      ...{ ownerAddress: owner.address, tokenAddress: none, verifiedComputingAddress: none },
+      ...{ settlementAddress: none, name: 'test', description: '' },
+    });
+    await created.wait(1, 10_000);
+    const appointed = await IDAO__factory.connect(idao, signer).setOperator(operator.address, true);
+    await appointed.wait(1, 10_000);
+    provider.destroy();
   }
 
   /** From now on a block comes every so often, and none by itself. */
