@@ -199,6 +199,11 @@ export interface ForgeJournal {
 
   /** The last block in which something of ours was seen; null when nothing was. */
   newestBlock(chainId: number): Promise<ChainBlock | null>;
+  /**
+   * Blocks of what is not confirmed yet, falling, the newest ones. Two may have one number, when a look at the chain
+   * straddled a reorg.
+   */
+  unconfirmedBlocks(chainId: number): Promise<ChainBlock[]>;
   /** All blocks in which something of ours was seen, rising. */
   seenBlocks(chainId: number): Promise<ChainBlock[]>;
   /** The chain holds nothing of ours above `block` any more: opens what is lost. @returns datasets opened. */

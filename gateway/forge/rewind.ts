@@ -35,7 +35,7 @@ export class RewindWatch {
     const verdict = await judge(provider, newest);
     if (verdict === 'holds') {
       this.#missingSince = null;
-      return null;
+      return this.#healStraddled(provider);
     }
     if (verdict === 'silent') {
       this.#missingSince ??= performance.now();
@@ -60,6 +60,18 @@ export class RewindWatch {
     }
     this.#missingSince = null;
     return this.#journal.rewind(this.#chainId, blocks[left - 1]?.number ?? -1);
+  }
+
+  /**
+   * A block vouches for those before it on its own chain only: when the chain went back in the middle of a pass, the
+   * journal has blocks of both.
+   */
+  async #healStraddled(provider: JsonRpcProvider): Promise<number | null> {
+    let lowest: number | null = null;
+    for (const block of await this.#journal.unconfirmedBlocks(this.#chainId)) {
+      if ((await judge(provider, block)) === 'other') lowest = block.number;
+    }
+    return lowest === null ? null : this.#journal.rewind(this.#chainId, lowest - 1);
   }
 }
 

@@ -264,9 +264,9 @@ export class Submitter {
   async #freeNonce(provider: JsonRpcProvider, account: string): Promise<number> {
     const { journal } = this.#deps;
     const { chainId } = this.#options;
-    const known = await journal.nextNonce(chainId, account);
     let nonce = await provider.getTransactionCount(account, 'latest');
-    for (; nonce < known; nonce++) {
+    // The journal's own count may be lower than what is live: giving one up lowers it, whatever came after that one.
+    for (; ; nonce++) {
       const taken = await journal.transactionsAt(chainId, account, nonce);
       if (!taken.some(({ state }) => state !== 'lost' && state !== 'replaced')) break;
     }

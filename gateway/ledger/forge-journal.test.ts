@@ -247,6 +247,15 @@ describe('a rewound chain', () => {
     expect(journal.seenBlocks(CHAIN)).toEqual([block(10), block(11), block(12)]);
   });
 
+  it('is noticed by each block of what is not confirmed, though a newer one was seen after it', () => {
+    expect(journal.unconfirmedBlocks(CHAIN)).toEqual([block(12)]);
+    journal.addIntent(datasetIntent(3));
+    journal.addTransaction(transaction('0x3', 3, 'd3'));
+    journal.markMined('0x3', { number: 12, hash: '0xother' });
+    expect(journal.unconfirmedBlocks(CHAIN)).toHaveLength(2);
+    expect(journal.unconfirmedBlocks(1088)).toEqual([]);
+  });
+
   it('opens all that it lost and nothing else', () => {
     expect(journal.rewind(CHAIN, 10)).toBe(2);
     expect(journal.openIntents(CHAIN, 'dataset').map(({ key, state }) => [key, state])).toEqual([

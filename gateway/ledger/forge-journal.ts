@@ -213,6 +213,13 @@ export function forgeJournalOperations(
          WHERE chain_id = ? AND block_number IS NOT NULL
      ) GROUP BY number ORDER BY number`,
   );
+  const findUnconfirmed = db.prepare<[number, number], ChainBlock>(
+    `SELECT block_number AS number, block_hash AS hash FROM chain_tx
+       WHERE chain_id = ? AND state = 'mined' AND block_number IS NOT NULL
+     UNION SELECT block_number, block_hash FROM chain_intent
+       WHERE chain_id = ? AND state <> 'confirmed' AND block_number IS NOT NULL
+     ORDER BY number DESC LIMIT 64`,
+  );
   const findAbove = db.prepare<[number, number], Transaction>(
     `SELECT ${TX_COLUMNS} FROM chain_tx WHERE chain_id = ? AND block_number > ?`,
   );
@@ -326,6 +333,7 @@ export function forgeJournalOperations(
     markLost: db.transaction(markLost),
     nextNonce: (chainId, account) => readNonce.get(chainId, account) ?? 0,
     newestBlock: (chainId) => findNewest.get(chainId, chainId) ?? null,
+    unconfirmedBlocks: (chainId) => findUnconfirmed.all(chainId, chainId),
     seenBlocks: (chainId) => findBlocks.all(chainId, chainId),
     rewind: db.transaction(rewind),
   };

@@ -215,6 +215,28 @@ describe('a chain', () => {
     await expectOneDatEach();
   });
 
+  it('that went back in the middle of a look is noticed by the older block, though the newest one holds', async () => {
+    await open();
+    const first = scene.forger();
+    await quiet(first.forger);
+    await first.kill();
+    const slow = scene.forger({ confirmation: { kind: 'depth', blocks: 100_000 } });
+    slow.forger.start();
+    scene.datasets.seal(1);
+    await until(slow.forger, 'minted', () => scene.openIntents().join().includes('finalised'));
+    await slow.kill();
+    // As if the commit had been seen in a block that a reorg took right after.
+    const { changes } = scene.db
+      .prepare("UPDATE chain_tx SET block_hash = ? WHERE purpose = 'commit' AND state = 'mined'")
+      .run(`0x${'dd'.repeat(32)}`);
+    expect(changes).toBe(1);
+    const { forger } = scene.forger();
+    forger.start();
+    await until(forger, 'done', () => scene.isDone());
+    expect(scene.log.lines.join()).toContain('the chain went back');
+    await expectOneDatEach();
+  });
+
   it('that is behind for a while is waited for', async () => {
     await open();
     const { forger } = scene.forger({ restoredAfterMs: 60_000 });
