@@ -82,6 +82,9 @@ const TX_COLUMNS = `hash, intent_key AS intentKey, purpose, chain_id AS chainId,
 
 const LIVE = `('signed', 'sent', 'mined')`;
 
+/** Row before the newest 256 transactions. */
+const NEWEST = '(SELECT max(rowid) - 256 FROM chain_tx)';
+
 /** {@link ForgeJournal} without the promises: what the ledger's thread runs. */
 export type ForgeJournalOperations = {
   [K in keyof ForgeJournal]: (
@@ -174,19 +177,17 @@ export function forgeJournalOperations(
     `UPDATE chain_tx SET state = @state, block_number = @number, block_hash = @hash,
        failure = @failure WHERE hash = @transaction`,
   );
-  // The index of live transactions has no use here, so only the newest rows are looked at.
+  // No index serves these two, so only the newest rows are looked at.
   const findAt = db.prepare<[number, string, number], Transaction>(
-    `SELECT ${TX_COLUMNS} FROM (SELECT * FROM chain_tx ORDER BY rowid DESC LIMIT 256)
-     WHERE chain_id = ? AND account = ? AND nonce = ?`,
+    `SELECT ${TX_COLUMNS} FROM chain_tx WHERE rowid > ${NEWEST} AND chain_id = ? AND account = ? AND +nonce = ?`,
   );
   const findUnexplained = db.prepare<[number], Transaction>(
-    `WITH newest AS (SELECT * FROM chain_tx ORDER BY rowid DESC LIMIT 256)
-     SELECT ${TX_COLUMNS} FROM newest AS one
-     WHERE chain_id = ? AND state IN ('lost', 'replaced') AND sends > 0 AND NOT EXISTS (
-       SELECT 1 FROM newest AS other WHERE other.chain_id = one.chain_id
+    `SELECT ${TX_COLUMNS} FROM chain_tx AS one
+     WHERE rowid > ${NEWEST} AND chain_id = ? AND state IN ('lost', 'replaced') AND sends > 0 AND NOT EXISTS (
+       SELECT 1 FROM chain_tx AS other WHERE other.rowid > ${NEWEST} AND other.chain_id = one.chain_id
          AND other.account = one.account AND other.nonce = one.nonce
          AND other.state IN ('signed', 'sent', 'mined', 'confirmed', 'failed'))
-     LIMIT 16`,
+     ORDER BY rowid DESC LIMIT 16`,
   );
   const replaceOthers = db.prepare(
     `UPDATE chain_tx SET state = 'replaced', block_number = NULL, block_hash = NULL

@@ -113,9 +113,13 @@ it(
     const deadline = performance.now() + 30_000 + DATASETS * 500;
     while (!isDone() && performance.now() < deadline) await delay(50);
     const status = mortal.forger.status();
+    const story = scene.transactions().map((one) => `${one.nonce} ${one.purpose} ${one.state}`);
+    const nonce = await node.rpc('eth_getTransactionCount', [
+      ...[node.keys.operator.address, 'latest'],
+    ]);
     expect(
       isDone(),
-      `${scene.openIntents()}\n${JSON.stringify(status)}\n${log.lines.slice(-30).join('\n')}`,
+      `nonce ${nonce}\n${story.join('\n')}\n${scene.openIntents()}\n${JSON.stringify(status)}\n${log.lines.slice(-30).join('\n')}`,
     ).toBe(true);
     // One more look, with nothing left to forge, at what became of transactions that were given up.
     await delay(600);
