@@ -286,12 +286,15 @@ export class Submitter {
     if (balanceWei < neededWei) throw noFunds(account, { balanceWei, neededWei });
   }
 
-  /** @returns the call once it is on chain, null when its transaction still waits. */
+  /**
+   * @returns the call once it is on chain; `waits` while its transaction may be the next one, `queues` while others of
+   *   ours have to be mined first.
+   */
   async #settle(
     provider: JsonRpcProvider,
     call: Call,
     transaction: Transaction,
-  ): Promise<Mined | null> {
+  ): Promise<Mined | 'waits' | 'queues'> {
     const { journal } = this.#deps;
     const { account, nonce } = transaction;
     // The count first: it may be mined between the two questions.
@@ -310,12 +313,11 @@ export class Submitter {
     if (found !== null) return this.#noteMined(provider, call, found);
     if (next === nonce) {
       this.#doubtedSince.delete(transaction.hash);
-      return null;
+      return 'waits';
     }
     if (next > nonce) await this.#findOthers(provider, transaction);
-    // Below: those before it are to be mined first.
-    else if (await this.#sendEarlier(provider, transaction, next)) return null;
-    if (!this.#isDoubtedLongEnough(transaction.hash)) return null;
+    else if ((await this.#earlier(transaction, next)) !== null) return 'queues';
+    if (!this.#isDoubtedLongEnough(transaction.hash)) return 'waits';
     await journal.markLost(transaction.hash);
     throw new WaystoneError(
       'FORGE_LOST',
@@ -405,25 +407,29 @@ export class Submitter {
   }
 
   /**
-   * Sends those again that have to be mined before `transaction`.
-   *
-   * @returns false when there is a gap: nothing of ours has the next nonce, so this one would wait for ever.
+   * The transaction of ours that has to be mined first; null when there is a gap: nothing of ours has the next nonce, so
+   * what comes after it would wait for ever.
    */
-  async #sendEarlier(
-    provider: JsonRpcProvider,
-    transaction: Transaction,
-    next: number,
-  ): Promise<boolean> {
-    const { chainId, account, nonce } = transaction;
+  async #earlier({ chainId, account }: Transaction, next: number): Promise<Transaction | null> {
     const pending = await this.#deps.journal.pendingTransactions(chainId);
-    const earlier = pending.filter(
-      (one) => one.account === account && one.nonce >= next && one.nonce < nonce,
-    );
-    if (earlier[0]?.nonce !== next) return false;
-    for (const one of earlier) {
-      if (this.#isToSend(one.hash)) await this.#send(provider, one);
-    }
-    return true;
+    return pending.find((one) => one.account === account && one.nonce === next) ?? null;
+  }
+
+  /** Gets the one mined that holds up `transaction`, though nobody may ask for it any more. */
+  async #pushEarlier(
+    provider: JsonRpcProvider,
+    wallet: BaseWallet,
+    transaction: Transaction,
+  ): Promise<void> {
+    const next = await provider.getTransactionCount(transaction.account, 'latest');
+    const first = await this.#earlier(transaction, next);
+    if (first === null || first.nonce >= transaction.nonce) return;
+    const { intentKey, purpose, hash } = first;
+    const refusal = this.#isToSend(hash) ? await this.#send(provider, first) : null;
+    const since = this.#waitingSince.get(hash) ?? performance.now();
+    this.#waitingSince.set(hash, since);
+    if (refusal !== 'underpriced' && performance.now() - since < this.#options.bumpAfterMs) return;
+    await this.#bump(provider, wallet, { intentKey, purpose, to: '', data: '' }, first);
   }
 
   #isDoubtedLongEnough(hash: string): boolean {
@@ -444,8 +450,13 @@ export class Submitter {
     if (!this.#waitingSince.has(first.hash)) this.#waitingSince.set(first.hash, performance.now());
     for (let pollMs = POLL_MIN_MS; ; pollMs = Math.min(pollMs * 2, POLL_MAX_MS)) {
       // One that was sent may be there; one that was only signed may be, too: the crash was between the two.
-      const mined = await this.#settle(provider, call, transaction);
-      if (mined !== null) return mined;
+      const settled = await this.#settle(provider, call, transaction);
+      if (typeof settled === 'object') return settled;
+      if (settled === 'queues') {
+        await this.#pushEarlier(provider, wallet, transaction);
+        // Its own time has not begun.
+        this.#waitingSince.set(transaction.hash, performance.now());
+      }
       let refusal: SendRefusal | null = null;
       if (this.#isToSend(transaction.hash)) {
         refusal = await this.#send(provider, transaction);

@@ -3,6 +3,7 @@ import { Transaction } from 'ethers';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Forger } from '../../gateway/forge/forger.js';
 import { someKey } from '../../gateway/forge/testing.js';
+import { forgeJournalOperations } from '../../gateway/ledger/forge-journal.js';
 import { expectJournalExplains, mintsOf } from './forge-journal-checks.js';
 import { CEILING_WEI, CHAIN_ID, ForgeScene, type ForgeSceneOptions, GWEI } from './forge-scene.js';
 import type { RpcProxy } from './rpc-proxy.js';
@@ -132,6 +133,43 @@ describe('a transaction that is not mined', () => {
     const commits = since('commit');
     expect(commits).toMatchObject([{ state: 'confirmed' }]);
     expect(commits[0]?.sends).toBeGreaterThan(1);
+    await expectOneDatEach();
+  });
+
+  it('holds up the next one no longer, though nobody asks for it any more', async () => {
+    await open();
+    const first = scene.forger();
+    await quiet(first.forger);
+    await first.kill();
+    const { operator } = scene.node.keys;
+    const nonce = Number(
+      await scene.node.rpc('eth_getTransactionCount', [operator.address, 'latest']),
+    );
+    // Signed before a crash for something that turned out to be there already, and too cheap by now.
+    const raw = await operator.signTransaction({
+      ...{ type: 2, chainId: CHAIN_ID, nonce, to: operator.address, gasLimit: 21_000, data: '0x' },
+      ...{ maxFeePerGas: 1n, maxPriorityFeePerGas: 1n },
+    });
+    const journal = forgeJournalOperations(scene.db);
+    const key = 'setup:of-old';
+    const intent = { key, chainId: CHAIN_ID, kind: 'setup', logId: null, index: null } as const;
+    journal.addIntent({ ...intent, payload: '{}' });
+    journal.addTransaction({
+      hash: Transaction.from(raw).hash as string,
+      ...{ intentKey: key, purpose: 'setup', chainId: CHAIN_ID, account: operator.address },
+      ...{ nonce, raw, gasLimit: 21_000, maxFeeWei: '1', tipWei: '1' },
+    });
+    await scene.node.rpc('anvil_setNextBlockBaseFeePerGas', [wei(GWEI)]);
+    scene.datasets.seal(1);
+    const { forger } = scene.forger();
+    forger.start();
+    await until(forger, 'done', () => scene.isDone());
+    const old = journal.transactions(key);
+    expect(old.map(({ state }) => state)).toEqual([
+      ...old.slice(1).map(() => 'replaced'),
+      'confirmed',
+    ]);
+    expect(since('commit')).toMatchObject([{ nonce: nonce + 1, state: 'confirmed' }]);
     await expectOneDatEach();
   });
 
