@@ -472,6 +472,12 @@ export class Submitter {
           if (refusal === 'underpriced') await pause(bumpAfterMs * BID_PART, this.#deps.signal);
           continue;
         }
+        if (refusal === 'underpriced') {
+          throw new WaystoneError(
+            'FORGE_FEE_CEILING',
+            `nodes want more for nonce ${transaction.nonce} than the ceiling allows (chain.feeMaxGwei), maybe in place of an earlier transaction; datasets wait until that is mined or gone`,
+          );
+        }
       }
       if (performance.now() >= deadline || this.#deps.signal.aborted) {
         throw new WaystoneError(

@@ -114,6 +114,7 @@ it(
     while (!isDone() && performance.now() < deadline) await delay(50);
     const status = mortal.forger.status();
     const story = scene.transactions().map((one) => `${one.nonce} ${one.purpose} ${one.state}`);
+    if (!isDone()) story.push(`pool ${JSON.stringify(await node.rpc('txpool_inspect'))}`);
     const nonce = await node.rpc('eth_getTransactionCount', [
       ...[node.keys.operator.address, 'latest'],
     ]);

@@ -84,11 +84,6 @@ export class RpcProxy {
     await once(this.#server, 'close');
   }
 
-  /** A reorg or a restored chain: what pools took before says nothing any more. */
-  forgetOffers(): void {
-    this.#offers.clear();
-  }
-
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -153,7 +148,7 @@ export class RpcProxy {
         const error = { code: -32_000, message: 'transaction type not supported' };
         return { jsonrpc: '2.0', id, error };
       }
-      const refusal = this.#judgeOffer(call.params[0] as string);
+      const refusal = await this.#judgeOffer(call.params[0] as string);
       if (refusal !== null) {
         this.#count('underpriced');
         return { jsonrpc: '2.0', id, error: { code: -32_000, message: refusal } };
@@ -180,19 +175,26 @@ export class RpcProxy {
   }
 
   /** The rule of real pools, which anvil does not have. */
-  #judgeOffer(raw: string): string | null {
+  async #judgeOffer(raw: string): Promise<string | null> {
     const { from, nonce, hash, maxFeePerGas, maxPriorityFeePerGas, gasPrice } =
       Transaction.from(raw);
     const key = `${from} ${nonce}`;
     const maxFee = maxFeePerGas ?? gasPrice ?? 0n;
     const tip = maxPriorityFeePerGas ?? gasPrice ?? 0n;
     const offer = this.#offers.get(key);
-    if (offer !== undefined && offer.hash !== hash) {
+    if (offer !== undefined && offer.hash !== hash && (await this.#isKnown(offer.hash))) {
       const isBetter = maxFee * 10n >= offer.maxFee * 11n && tip * 10n >= offer.tip * 11n;
       if (!isBetter) return 'replacement transaction underpriced';
     }
     this.#offers.set(key, { hash: hash as string, maxFee, tip });
     return null;
+  }
+
+  /** Whether the pool still has a transaction: a chain that was set back may have dropped it. */
+  async #isKnown(hash: string): Promise<boolean> {
+    const call = { id: 0, method: 'eth_getTransactionByHash', params: [hash] };
+    const told = (await this.#forward(call)) as { result?: unknown };
+    return told.result !== null;
   }
 
   /** A node that is behind answers of the past. */
