@@ -13,6 +13,7 @@ import {
   STREAMS_ALLOWED,
   STREAMS_DEFAULT,
   STREAMS_SCHEMA,
+  splitList,
 } from './schema.js';
 import { keyLines } from './toml-lines.js';
 
@@ -259,7 +260,25 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
       forgedBytesMax: number('disk.forgedBytesMax'),
       forgedDaysKept: number('disk.forgedDaysKept'),
     },
-    chain: { network: text('chain.network') as Config['chain']['network'] },
+    chain: {
+      network: text('chain.network') as Config['chain']['network'],
+      rpcUrls: splitList(text('chain.rpcUrls')),
+      chainId: number('chain.chainId'),
+      genesisHash: text('chain.genesisHash').toLowerCase(),
+      factoryAddress: text('chain.factoryAddress'),
+      registryAddress: text('chain.registryAddress'),
+      datAddress: text('chain.datAddress'),
+      datasetForgeAddress: text('chain.datasetForgeAddress'),
+      idaoAddress: text('chain.idaoAddress'),
+      keystoreFile: path('chain.keystoreFile'),
+      passwordFile: text('chain.passwordFile') === '' ? '' : path('chain.passwordFile'),
+      confirmations: number('chain.confirmations'),
+      fees: text('chain.fees') as Config['chain']['fees'],
+      feeMaxGwei: number('chain.feeMaxGwei'),
+      bumpAfterSeconds: number('chain.bumpAfterSeconds'),
+      bundleDatasetsMax: number('chain.bundleDatasetsMax'),
+      bundleGasMax: number('chain.bundleGasMax'),
+    },
     dat: {
       quotaCalls: number('dat.quotaCalls'),
       shareWeight: number('dat.shareWeight'),

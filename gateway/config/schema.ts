@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Config } from '../core/config.js';
+import { type Config, NETWORKS } from '../core/config.js';
 
 const MIB = 1024 * 1024;
 
@@ -10,6 +10,19 @@ const host = z
   .max(253)
   .regex(/^[A-Za-z0-9.:_-]+$/, 'a host name or IP address');
 const file = text(4096);
+const address = z
+  .string()
+  .max(42)
+  .regex(/^(0x[0-9a-fA-F]{40})?$/)
+  .default('');
+
+/** Parts of a list that is written with commas. */
+export function splitList(value: string): string[] {
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
 
 /**
  * Every setting: its type, default, range and meaning. The defaults, the checks, the commented file and the
@@ -195,11 +208,69 @@ export const CONFIG_SCHEMA = {
     about: 'Where datasets are forged.',
     keys: {
       network: z
-        .enum(['local', 'none'])
+        .enum(NETWORKS)
         .default('local')
         .describe(
-          '"local" is a chain of the gateway\'s own that anchors nothing publicly; "none" seals without forging.',
+          '"local" is a chain of the gateway\'s own that anchors nothing publicly; "none" seals without forging. The others are public: they need addresses and a key, and forging waits until it has them.',
         ),
+      rpcUrls: text(4096)
+        .refine(
+          (value) => splitList(value).every((url) => /^https?:\/\//.test(url) && URL.canParse(url)),
+          'URLs',
+        )
+        .default('')
+        .describe(
+          "Nodes of a public network, the preferred one first; the next is asked when one fails. Empty is the network's own.",
+        ),
+      chainId: integer(0, Number.MAX_SAFE_INTEGER)
+        .default(0)
+        .describe("EIP-155 id that the nodes must have; 0 is the network's own."),
+      genesisHash: text(66)
+        .regex(/^(0x[0-9a-fA-F]{64})?$/)
+        .default('')
+        .describe(
+          'Hash of block 0 that the chain must have; empty takes the one that is seen first. Setting it to another one forges all datasets again on that chain.',
+        ),
+      factoryAddress: address.describe('IDAOFactory on a public network.'),
+      registryAddress: address.describe('DeviceRegistry on a public network.'),
+      datAddress: address.describe('DAT on a public network.'),
+      datasetForgeAddress: address.describe('DatasetForge on a public network.'),
+      idaoAddress: address.describe(
+        'The iDAO that owns the DATs on a public network. Set it before devices are enrolled: their statements name it.',
+      ),
+      keystoreFile: file
+        .default('keys/operator.json')
+        .describe(
+          "Keystore (version 3) of the operator's key, mode 0600; a relative path is relative to the home.",
+        ),
+      passwordFile: file
+        .default('')
+        .describe(
+          "File with the keystore's password, mode 0600. Empty takes the systemd credential waystone-chain-password.",
+        ),
+      confirmations: integer(0, 10_000)
+        .default(0)
+        .describe(
+          "Blocks, its own included, that must stand on a block before it counts; 0 is the network's own number.",
+        ),
+      fees: z
+        .enum(['auto', 'eip1559', 'legacy'])
+        .default('auto')
+        .describe('Kind of fees; "auto" is legacy where blocks have no base fee.'),
+      feeMaxGwei: integer(1, 1_000_000)
+        .default(100)
+        .describe('Most that is offered for a unit of gas; while it costs more, datasets wait.'),
+      bumpAfterSeconds: integer(5, 86_400)
+        .default(60)
+        .describe(
+          'Seconds after which a transaction that is not mined is replaced by a dearer one, up to feeMaxGwei.',
+        ),
+      bundleDatasetsMax: integer(1, 64)
+        .default(16)
+        .describe('Datasets that one transaction may commit or finalise; 1 bundles nothing.'),
+      bundleGasMax: integer(300_000, 100_000_000)
+        .default(8_000_000)
+        .describe('Gas that such a transaction may take; never more than half a block.'),
     },
   },
   dat: {
@@ -316,6 +387,9 @@ function describeAllowed(json: JsonSchema, key: string): string {
   if (json.type === 'integer') return `an integer from ${json.minimum} to ${json.maximum}`;
   if (key.endsWith('.host')) return 'a host name or IP address in quotes';
   if (key.endsWith('Url')) return 'a URL in quotes, or ""';
+  if (key.endsWith('Urls')) return 'http or https URLs in quotes with commas between them, or ""';
+  if (key.endsWith('Address')) return 'an address (0x and 40 hex digits) in quotes, or ""';
+  if (key.endsWith('Hash')) return 'a hash (0x and 64 hex digits) in quotes, or ""';
   if (/(File|Folder)$/.test(key)) return 'a path in quotes, or ""';
   return `text of ${json.minLength ?? 0} to ${json.maxLength} characters in quotes`;
 }

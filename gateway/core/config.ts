@@ -7,6 +7,49 @@ export interface SessionLimits {
   readonly closedKept: number;
 }
 
+/** Networks that datasets can be forged on; all but the first two are public. */
+export const NETWORKS = [
+  'local',
+  'none',
+  'lazai',
+  'lazai-testnet',
+  'hyperion-testnet',
+  'metis',
+  'metis-sepolia',
+] as const;
+
+/** Where and how datasets are forged. All but `network` and the bundles is for public networks. */
+export interface ChainConfig {
+  /** `local`: a chain of the gateway's own, nothing is anchored publicly; `none`: seal but do not forge. */
+  readonly network: (typeof NETWORKS)[number];
+  /** URLs of nodes, the preferred one first; none takes the network's own. */
+  readonly rpcUrls: readonly string[];
+  /** 0 is the network's own. */
+  readonly chainId: number;
+  /** Hash of the chain's block 0; "" takes the one that is seen first. */
+  readonly genesisHash: string;
+  /** Addresses, or "" while they are not known. */
+  readonly factoryAddress: string;
+  readonly registryAddress: string;
+  readonly datAddress: string;
+  readonly datasetForgeAddress: string;
+  readonly idaoAddress: string;
+  /** Keystore of the operator's key. */
+  readonly keystoreFile: string;
+  /** Its password; "" takes the systemd credential. */
+  readonly passwordFile: string;
+  /** Blocks, its own included, that stand on a block that counts; 0 is the network's own number. */
+  readonly confirmations: number;
+  readonly fees: 'auto' | 'eip1559' | 'legacy';
+  /** Most that is offered for a unit of gas. */
+  readonly feeMaxGwei: number;
+  /** Seconds after which a transaction that is not mined is replaced by a dearer one. */
+  readonly bumpAfterSeconds: number;
+  /** Datasets and gas of one transaction. */
+  readonly bundleDatasetsMax: number;
+  readonly bundleGasMax: number;
+}
+
 /** Everything that an operator can set; `config/` reads it from file, environment and flags. */
 export interface Config {
   /** Folder of keys and API token, and of the data folder unless that is set. */
@@ -80,10 +123,7 @@ export interface Config {
     readonly forgedBytesMax: number;
     readonly forgedDaysKept: number;
   };
-  readonly chain: {
-    /** `local`: a chain of the gateway's own, nothing is anchored publicly; `none`: seal but do not forge. */
-    readonly network: 'local' | 'none';
-  };
+  readonly chain: ChainConfig;
   readonly dat: {
     /** Calls that the licence of a new DAT allows. */
     readonly quotaCalls: number;

@@ -172,7 +172,24 @@ export interface ForgeJournal {
   /** All live transactions that are not mined, by account and nonce. */
   pendingTransactions(chainId: number): Promise<Transaction[]>;
   transactions(intentKey: string): Promise<Transaction[]>;
+  /**
+   * The newest transactions of an account with one nonce, in any state: at most one of them can be mined. Looks at the
+   * account's last ones only.
+   */
+  transactionsAt(chainId: number, account: string, nonce: number): Promise<Transaction[]>;
+  /**
+   * Transactions, among the newest, that were given up or replaced while nothing else is known to have had their nonce: one
+   * of them may be on chain after all.
+   */
+  unexplained(chainId: number): Promise<Transaction[]>;
+  /**
+   * Stores a transaction that takes the place of a live one with the same nonce, before it is sent. The old one is
+   * `replaced` from then on, though it may still be the one that is mined.
+   * @throws when the old one is not live or has another nonce.
+   */
+  replaceTransaction(hash: string, by: NewTransaction): Promise<void>;
   markSent(hash: string): Promise<void>;
+  /** It is on chain; others of its nonce are `replaced`. The same holds for {@link markFailed}. */
   markMined(hash: string, block: ChainBlock): Promise<void>;
   markFailed(hash: string, block: ChainBlock, failure: string): Promise<void>;
   /** Gives up a transaction that is not on chain; its nonce may be given out again. */
@@ -182,6 +199,11 @@ export interface ForgeJournal {
 
   /** The last block in which something of ours was seen; null when nothing was. */
   newestBlock(chainId: number): Promise<ChainBlock | null>;
+  /**
+   * Blocks of what is not confirmed yet, falling, the newest ones. Two may have one number, when a look at the chain
+   * straddled a reorg.
+   */
+  unconfirmedBlocks(chainId: number): Promise<ChainBlock[]>;
   /** All blocks in which something of ours was seen, rising. */
   seenBlocks(chainId: number): Promise<ChainBlock[]>;
   /** The chain holds nothing of ours above `block` any more: opens what is lost. @returns datasets opened. */

@@ -1,11 +1,15 @@
 import { AbiCoder, concat, getCreate2Address, getCreateAddress, keccak256, ZeroHash } from 'ethers';
 
-/** Where Waystone's contracts are on one chain. */
+/** Where the contracts are that a gateway forges with, on one chain. */
 export interface ContractAddresses {
   readonly factory: string;
   readonly registry: string;
   readonly dat: string;
   readonly datasetForge: string;
+}
+
+/** All of Waystone's contracts on one chain. */
+export interface DeployedAddresses extends ContractAddresses {
   /** Judges faults of what is committed; no gateway needs it to commit or finalise. */
   readonly challenges: string;
 }
@@ -30,7 +34,7 @@ const CLONE_TAIL = '0x5af43d82803e903d91602b57fd5bf3';
  * Addresses that a fresh deployer gives the contracts, without asking any chain: a contract's address
  * follows from its creator and the creator's nonce.
  */
-export function contractAddresses(deployer: string): ContractAddresses {
+export function contractAddresses(deployer: string): DeployedAddresses {
   const at = (nonce: number): string => getCreateAddress({ from: deployer, nonce });
   return { factory: at(0), registry: at(1), dat: at(2), datasetForge: at(3), challenges: at(4) };
 }

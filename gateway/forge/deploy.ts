@@ -13,7 +13,7 @@ import {
   IDAOFactory__factory,
 } from '../contracts/types/index.js';
 import { WaystoneError } from '../core/errors.js';
-import { type ContractAddresses, contractAddresses, DEPLOYMENT_ORDER } from './addresses.js';
+import { contractAddresses, DEPLOYMENT_ORDER, type DeployedAddresses } from './addresses.js';
 import { hasCode, readFees } from './chain-client.js';
 
 /** On a local chain nothing is worth a bond, so none is asked and nothing can be taken. */
@@ -57,7 +57,7 @@ export async function deployContracts(
 
 function creationOf(
   name: (typeof DEPLOYMENT_ORDER)[number],
-  addresses: ContractAddresses,
+  addresses: DeployedAddresses,
   windowSeconds: number,
 ): Promise<TransactionRequest> {
   switch (name) {
@@ -85,7 +85,7 @@ function creationOf(
  */
 async function takesFaults(
   provider: JsonRpcProvider,
-  addresses: ContractAddresses,
+  addresses: DeployedAddresses,
 ): Promise<boolean> {
   const known = await DatasetForge__factory.connect(addresses.datasetForge, provider)
     .challenges()

@@ -13,7 +13,8 @@ import type {
 } from '../core/forge-ports.js';
 import type { Logger } from '../core/logger.js';
 import type { ContractAddresses } from './addresses.js';
-import { checkChainId, connectChain } from './chain-client.js';
+import { type BundleItem, Bundler } from './bundler.js';
+import { ChainProvider, type ChainProviderOptions } from './chain-provider.js';
 import { ChainSetup } from './chain-setup.js';
 import type { ForgeCrashPoint } from './crash-points.js';
 import {
@@ -26,11 +27,23 @@ import {
   writePayload,
 } from './dataset-record.js';
 import { ForgeContracts } from './forge-contracts.js';
-import { healRewind } from './rewind.js';
-import { CallRefused, Submitter } from './submitter.js';
+import { bindGenesis, boundGenesis } from './genesis.js';
+import { type Finding, firstObstacle } from './preflight.js';
+import { RewindWatch } from './rewind.js';
+import { CallRefused, Submitter, type SubmitterOptions } from './submitter.js';
+import { tidySetups } from './tidy.js';
 
-/** Datasets forged before their blocks are confirmed together. */
+/** Datasets forged before their blocks are confirmed together; as many as a bundle takes, if that is more. */
 const DATASETS_PER_PASS = 16;
+
+/** How long a block of ours may be missing from a chain before the chain counts as set back. */
+const RESTORED_AFTER_MS = 600_000;
+
+/** How often the chain is looked at while something of ours waits for blocks upon it, ms. */
+const DEPTH_LOOK_MS = 3_000;
+
+/** Longest that a node's wish to be left alone is granted. */
+const WISH_MAX_MS = 600_000;
 
 /** When a block counts for good. */
 export type Confirmation =
@@ -55,12 +68,26 @@ export interface ForgerOptions {
   readonly retryMaxMs?: number;
   /** How often an idle forger looks at the chain; default 15 s. */
   readonly idleMs?: number;
+  readonly rpc?: ChainProviderOptions;
+  /** Fees, resending and patience; default is what suits the local chain. */
+  readonly submit?: Omit<SubmitterOptions, 'chainId'>;
+  /** Datasets and gas of one transaction; default is one dataset each. */
+  readonly bundle?: { readonly datasetsMax: number; readonly gasMax: number };
+  /**
+   * Block 0 that the chain must have; "" is the one that was there first. Undefined for the local chain, which may begin
+   * anew.
+   */
+  readonly genesisHash?: string;
+  /** How long a block of ours may be missing before the chain counts as set back; default 10 min, local chain 0. */
+  readonly restoredAfterMs?: number;
 }
 
 /** The chain's node: the local chain, or the URL of another. */
 export interface ChainAccess {
   /** @throws while the node is down. */
   readonly url: string;
+  /** All nodes of the chain, if there are more; `url` is the first. */
+  readonly urls?: readonly string[];
   /** Makes the chain's state durable; resolves with a block that is. Only for {@link Confirmation} `durable`. */
   persist?(): Promise<number>;
 }
@@ -72,6 +99,8 @@ export interface ForgerDeps {
   readonly operator: BaseWallet;
   readonly owner: BaseWallet | null;
   readonly log: Logger;
+  /** Asked on each new connection, before anything is sent. */
+  readonly preflight?: (provider: ChainProvider) => Promise<Finding[]>;
   /** For tests. */
   readonly crashPoint?: (name: ForgeCrashPoint) => void;
 }
@@ -84,6 +113,10 @@ class NotYet extends Error {
     super(message);
     this.untilUs = untilUs;
   }
+}
+
+function windowOpen(untilUs: number): NotYet {
+  return new NotYet(`its window is open until ${new Date(untilUs / 1000).toISOString()}`, untilUs);
 }
 
 /** What one look at the work leaves behind. */
@@ -106,7 +139,11 @@ export class Forger {
   readonly #stopping = new AbortController();
   readonly #submitter: Submitter;
   readonly #setup: ChainSetup;
-  #connection: { url: string; provider: JsonRpcProvider } | null = null;
+  readonly #bundler: Bundler;
+  readonly #rewinds: RewindWatch;
+  readonly #perPass: number;
+  #connection: { urls: string; provider: ChainProvider } | null = null;
+  #isPreflightDone = false;
   #windowSeconds: number | null = null;
   #loop: Promise<void> | null = null;
   #wake: (() => void) | null = null;
@@ -126,7 +163,7 @@ export class Forger {
     this.#deps = deps;
     this.#crash = deps.crashPoint ?? crashPoint;
     this.#submitter = new Submitter(
-      { chainId: options.chainId },
+      { ...options.submit, chainId: options.chainId },
       {
         journal: deps.journal,
         log: deps.log,
@@ -143,6 +180,19 @@ export class Forger {
       operator: deps.operator,
       owner: deps.owner,
     });
+    const { chainId, contracts, confirmation, bundle = { datasetsMax: 1, gasMax: 0 } } = options;
+    this.#bundler = new Bundler(
+      { chainId, datasetForge: contracts.datasetForge, ...bundle },
+      {
+        journal: deps.journal,
+        submitter: this.#submitter,
+        operator: deps.operator,
+        log: deps.log,
+      },
+    );
+    const patienceMs = confirmation.kind === 'durable' ? 0 : RESTORED_AFTER_MS;
+    this.#rewinds = new RewindWatch(deps.journal, chainId, options.restoredAfterMs ?? patienceMs);
+    this.#perPass = Math.max(DATASETS_PER_PASS, bundle.datasetsMax);
   }
 
   start(): void {
@@ -182,18 +232,20 @@ export class Forger {
     const { chainId } = this.#options;
     const provider = await this.#connect();
     const contracts = new ForgeContracts(provider, this.#options.contracts, this.#options.idao);
-    const reopened = await healRewind(provider, journal, chainId);
+    const reopened = await this.#rewinds.heal(provider);
     if (reopened !== null) {
       this.#setup.forget();
+      this.#bundler.forgetAll();
       log.warn({ datasets: reopened }, 'the chain went back; forging again what it lost');
     }
     await this.#submitter.settlePending(provider);
+    await this.#bundler.resume(provider);
 
     const intents = await journal.openIntents(chainId, 'dataset');
     const open = new Map(intents.map((intent) => [intent.key, intent]));
     let failure: unknown = null;
     // Those that wait for their time stay ready; so many more are asked for that they hide no others.
-    for (const dataset of await datasets.ready(intents.length + DATASETS_PER_PASS)) {
+    for (const dataset of await datasets.ready(intents.length + this.#perPass)) {
       try {
         const intent = await this.#intend(provider, dataset);
         // Confirmed before a crash, but not reported: only the report is left.
@@ -215,18 +267,33 @@ export class Forger {
     if (open.size === 0) {
       // Setting up needs no dataset, so that the first one finds everything ready.
       await this.#setup.ensure(provider, contracts);
+      await tidySetups(provider, journal, this.#submitter, chainId);
+      await this.#submitter.explain(provider);
       await this.#confirm(provider, []);
       if (failure !== null) throw failure;
       return { more: false, wakeInMs: null };
     }
 
     await this.#setup.ensure(provider, contracts);
+    const ordered = inLogOrder([...open.values()]);
+    const untilByKey = await this.#bundle(provider, contracts, ordered);
     const finalised: Intent[] = [];
     let wakeAtUs: number | null = null;
-    for (const intent of inLogOrder([...open.values()])) {
-      if (this.#stopping.signal.aborted || finalised.length === DATASETS_PER_PASS) break;
+    let forged = 0;
+    for (const intent of ordered) {
+      if (this.#stopping.signal.aborted || forged === this.#perPass) break;
+      // That its block is still there was just looked at, or is when it is confirmed.
+      if (intent.state === 'finalised') {
+        finalised.push(intent);
+        this.#note(intent, 'waits until its block is safe');
+        continue;
+      }
       try {
+        const untilUs = untilByKey.get(intent.key);
+        // It goes on with those that were committed with it, not alone because its time came first.
+        if (untilUs !== undefined) throw windowOpen(untilUs);
         finalised.push(await this.#forge(provider, contracts, intent));
+        forged++;
         this.#note(intent, 'waits until its block is safe');
       } catch (error) {
         this.#note(intent, messageOf(error));
@@ -243,8 +310,99 @@ export class Forger {
     }
     const confirmed = await this.#confirm(provider, finalised);
     if (failure !== null) throw failure;
-    const wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
-    return { more: finalised.length === DATASETS_PER_PASS && confirmed > 0, wakeInMs };
+    let wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
+    if (confirmed < finalised.length) wakeInMs = Math.min(wakeInMs ?? DEPTH_LOOK_MS, DEPTH_LOOK_MS);
+    return { more: forged === this.#perPass && confirmed > 0, wakeInMs };
+  }
+
+  /**
+   * Commits and finalises together what can be. What is left over, and every error, is for {@link #forge}.
+   *
+   * @returns those whose window is open, with its end, µs: they are finalised together once it is over.
+   */
+  async #bundle(
+    provider: JsonRpcProvider,
+    contracts: ForgeContracts,
+    intents: readonly Intent[],
+  ): Promise<Map<string, number>> {
+    const waiting = new Map<string, number>();
+    if ((this.#options.bundle?.datasetsMax ?? 1) < 2 || intents.length < 2) return waiting;
+    const { signal } = this.#stopping;
+    const nowUs = await chainTimeUs(provider);
+    const absent: BundleItem[] = [];
+    const committed: BundleItem[] = [];
+    this.#windowSeconds ??= await contracts.windowSeconds();
+    const isOver = ({ key }: Intent, committedAt: number, timeUs: number): boolean => {
+      const untilUs = (committedAt + (this.#windowSeconds ?? 0)) * 1e6;
+      if (untilUs > timeUs) waiting.set(key, untilUs);
+      return untilUs <= timeUs;
+    };
+    for (const intent of intents) {
+      if (signal.aborted || absent.length + committed.length === this.#perPass) break;
+      if (intent.state === 'finalised') continue;
+      const item = { intent, payload: readPayload(intent.payload) };
+      const { record } = item.payload;
+      if (record.maxTime > nowUs) continue;
+      const status = await contracts.statusOf(datasetKey(record.idao, record.logId, record.index));
+      if (status.status === 'absent' && (await this.#isFree(intent, 'commit'))) absent.push(item);
+      else if (
+        status.status === 'committed' &&
+        status.recordHash === recordHash(record) &&
+        isOver(intent, status.committedAt, nowUs) &&
+        (await this.#isFree(intent, 'finalise'))
+      ) {
+        committed.push(item);
+      }
+    }
+    const ready = await this.#withDevices(provider, contracts, absent);
+    await this.#bundler.run(provider, 'commit', ready, signal);
+    const laterUs = await chainTimeUs(provider);
+    for (const item of ready) {
+      const { record } = item.payload;
+      const status = await contracts.statusOf(datasetKey(record.idao, record.logId, record.index));
+      if (status.status === 'committed' && isOver(item.intent, status.committedAt, laterUs)) {
+        committed.push(item);
+      }
+    }
+    await this.#bundler.run(provider, 'finalise', committed, signal);
+    return waiting;
+  }
+
+  /** Whether a step of a dataset is under way alone, or was done by a bundle that this node does not know of yet. */
+  async #isFree(intent: Intent, purpose: 'commit' | 'finalise'): Promise<boolean> {
+    if (this.#bundler.minedIn(purpose, intent.key) !== null) return false;
+    return (await this.#deps.journal.liveTransaction(intent.key, purpose)) === null;
+  }
+
+  /** Those whose devices are registered now; one whose device is another's is left for {@link #forge} to complain of. */
+  async #withDevices(
+    provider: JsonRpcProvider,
+    contracts: ForgeContracts,
+    items: readonly BundleItem[],
+  ): Promise<BundleItem[]> {
+    const ensure = (some: readonly BundleItem[]): Promise<void> => {
+      const keys = new Map<string, ForgeKey>();
+      for (const { payload } of some) {
+        for (const key of payload.devices) keys.set(key.deviceId, key);
+      }
+      return this.#setup.ensureDevices(provider, contracts, [...keys.values()]);
+    };
+    try {
+      await ensure(items);
+      return [...items];
+    } catch (error) {
+      if (!isAboutOneDataset(error)) throw error;
+    }
+    const able: BundleItem[] = [];
+    for (const item of items) {
+      try {
+        await ensure([item]);
+        able.push(item);
+      } catch (error) {
+        if (!isAboutOneDataset(error)) throw error;
+      }
+    }
+    return able;
   }
 
   async #run(): Promise<void> {
@@ -268,14 +426,19 @@ export class Forger {
         if (this.#stopping.signal.aborted) return;
         const code = error instanceof WaystoneError ? error.code : 'FORGE_FAILED';
         this.#isReachable = !isUnreachable(error);
-        if (!this.#isReachable) this.#disconnect();
         this.#setup.forget();
         this.#lastError = { code, message: messageOf(error) };
         this.#why = messageOf(error);
         this.#state = 'waiting';
+        // Nothing is wrong with a chain that takes its time.
+        if (code === 'FORGE_NOT_MINED') failures = 0;
         waitMs = Math.min(retryMinMs * 2 ** failures++, retryMaxMs);
         // Jitter, so that many gateways do not come back in step.
         waitMs *= 0.5 + Math.random() / 2;
+        if (!this.#isReachable) {
+          const wishMs = this.#connection?.provider.retryAfterMs ?? 0;
+          waitMs = Math.max(waitMs, Math.min(wishMs, WISH_MAX_MS));
+        }
         this.#deps.log.warn({ code, error: messageOf(error), waitMs }, 'forging waits');
       }
       if (this.#isNudged && this.#state === 'idle') continue;
@@ -330,6 +493,13 @@ export class Forger {
     // The chain first: whatever we remember of our own sends, this is what is true.
     let status = await contracts.statusOf(key);
     if (status.status === 'absent') {
+      const bundled = this.#bundler.minedIn('commit', intent.key);
+      if (bundled !== null) {
+        throw new WaystoneError(
+          'CHAIN_BEHIND',
+          `dataset ${record.index} was committed in block ${bundled.block.number}, which the node does not show now; it is asked again`,
+        );
+      }
       await this.#setup.ensureDevices(provider, contracts, devices);
       const { hash, block } = await submit('commit', contracts.commit(record)).catch(mayBeLater);
       await journal.progress(intent.key, {
@@ -361,10 +531,7 @@ export class Forger {
       this.#windowSeconds ??= await contracts.windowSeconds();
       const untilUs = (status.committedAt + this.#windowSeconds) * 1e6;
       if (this.#windowSeconds > 0 && untilUs > (await chainTimeUs(provider))) {
-        throw new NotYet(
-          `its window is open until ${new Date(untilUs / 1000).toISOString()}`,
-          untilUs,
-        );
+        throw windowOpen(untilUs);
       }
       await submit('finalise', contracts.finalise(record, params)).catch(mayBeLater);
       status = await contracts.statusOf(key);
@@ -399,7 +566,13 @@ export class Forger {
     if (own?.state === 'mined' && own.blockNumber !== null && own.blockHash !== null) {
       return { hash: own.hash, block: { number: own.blockNumber, hash: own.blockHash } };
     }
-    const logged = await contracts.finalisedIn(key);
+    const bundled = this.#bundler.minedIn('finalise', intent.key);
+    if (bundled !== null) return bundled;
+    const logged = await contracts.finalisedIn(key).catch((error) => {
+      // Public nodes search a part of their logs only. The token is there; its transaction is a nicety.
+      if (isUnreachable(error)) throw error;
+      return null;
+    });
     if (logged !== null) return logged;
     const head = await provider.getBlock('latest');
     if (head?.hash === null || head === null)
@@ -408,7 +581,7 @@ export class Forger {
   }
 
   /** Confirms what is deep or durable enough. @returns how many datasets. */
-  async #confirm(provider: JsonRpcProvider, finalised: readonly Intent[]): Promise<number> {
+  async #confirm(provider: ChainProvider, finalised: readonly Intent[]): Promise<number> {
     const { journal } = this.#deps;
     const { chainId } = this.#options;
     const setups = await journal.openIntents(chainId, 'setup');
@@ -425,17 +598,20 @@ export class Forger {
       this.#crash('forge:confirmed');
       await this.#report(intent);
       this.#waiting.delete(intent.key);
+      this.#bundler.forget(intent.key);
       confirmed++;
     }
     return confirmed;
   }
 
   /** The last block that nothing takes back. */
-  async #safeBlock(provider: JsonRpcProvider): Promise<number> {
+  async #safeBlock(provider: ChainProvider): Promise<number> {
     const { confirmation } = this.#options;
     if (confirmation.kind === 'depth') {
-      this.#headBlock = await provider.getBlockNumber();
-      return this.#headBlock - confirmation.blocks + 1;
+      // Looked at anew, since a head that is not there would confirm too early.
+      await provider.look();
+      this.#headBlock = provider.head?.number ?? null;
+      return (this.#headBlock ?? -1) - confirmation.blocks + 1;
     }
     const block = await this.#deps.chain.persist?.();
     this.#crash('forge:persisted');
@@ -462,22 +638,55 @@ export class Forger {
     this.#deps.log.info({ ...idOf(intent), tokenId, transaction: intent.transaction }, 'forged');
   }
 
-  async #connect(): Promise<JsonRpcProvider> {
-    const { chainId } = this.#options;
-    const { url } = this.#deps.chain;
-    if (this.#connection?.url !== url) {
+  async #connect(): Promise<ChainProvider> {
+    const { chainId, rpc } = this.#options;
+    const { journal, chain } = this.#deps;
+    const urls = chain.urls ?? [chain.url];
+    if (this.#connection?.urls !== urls.join()) {
       this.#disconnect();
-      const provider = connectChain(url, chainId);
-      this.#connection = { url, provider };
-      await checkChainId(provider, chainId);
+      const provider = new ChainProvider(urls, chainId, rpc);
+      this.#connection = { urls: urls.join(), provider };
     }
-    this.#headBlock = await this.#connection.provider.getBlockNumber();
-    return this.#connection.provider;
+    const { provider } = this.#connection;
+    if (this.#options.genesisHash !== undefined) {
+      const expected = this.#options.genesisHash || (await boundGenesis(journal, chainId));
+      if (expected) provider.expectGenesis(expected.toLowerCase());
+    }
+    await provider.look();
+    this.#headBlock = provider.head?.number ?? null;
+    if (this.#options.genesisHash !== undefined) await this.#bindGenesis(provider);
+    if (this.#deps.preflight !== undefined && !this.#isPreflightDone) {
+      const findings = await this.#deps.preflight(provider);
+      for (const finding of findings) {
+        if (finding.level !== 'ok') this.#deps.log.warn({ ...finding }, 'preflight');
+      }
+      const obstacle = firstObstacle(findings);
+      if (obstacle !== null) throw obstacle;
+      this.#isPreflightDone = true;
+    }
+    return provider;
+  }
+
+  async #bindGenesis(provider: ChainProvider): Promise<void> {
+    const { chainId, genesisHash = '' } = this.#options;
+    const seen = provider.genesisHash;
+    // Some nodes do not keep it. The chain id was checked; another node may tell later.
+    if (seen === null) return;
+    const reopened = await bindGenesis(this.#deps.journal, chainId, seen, genesisHash);
+    provider.expectGenesis(seen);
+    if (reopened === null) return;
+    this.#setup.forget();
+    this.#bundler.forgetAll();
+    this.#deps.log.warn(
+      { datasets: reopened, genesisHash: seen },
+      'the chain was begun anew, as chain.genesisHash says; all datasets are forged on it again',
+    );
   }
 
   #disconnect(): void {
     this.#connection?.provider.destroy();
     this.#connection = null;
+    this.#isPreflightDone = false;
     this.#setup.forget();
   }
 
@@ -500,7 +709,13 @@ export class Forger {
 /** Time of the chain's next block, µs: now, for a chain. */
 async function chainTimeUs(provider: JsonRpcProvider): Promise<number> {
   for (const tag of ['pending', 'latest']) {
-    const block: unknown = await provider.send('eth_getBlockByNumber', [tag, false]);
+    const block: unknown = await provider
+      .send('eth_getBlockByNumber', [tag, false])
+      .catch((error) => {
+        // Not every node has a pending block.
+        if (tag === 'latest' || isUnreachable(error)) throw error;
+        return null;
+      });
     const { timestamp } = (block ?? {}) as { timestamp?: string };
     if (timestamp !== undefined) return Number(timestamp) * 1e6;
   }
@@ -530,8 +745,11 @@ function mayBeLater(error: unknown): never {
     );
   }
   if (error instanceof CallRefused && error.revert === 'WindowOpen') {
-    const untilUs = Number(error.args[1]) * 1e6;
-    throw new NotYet(`its window is open until ${new Date(untilUs / 1000).toISOString()}`, untilUs);
+    throw windowOpen(Number(error.args[1]) * 1e6);
+  }
+  if (error instanceof CallRefused && /^Already(Committed|Finalised)$/.test(error.revert)) {
+    // One node showed it undone and another one, or the block to come, has it: looked at anew, this tells what it is.
+    throw new NotYet('it is being done already, as a node says that knows more', 0);
   }
   throw error;
 }
@@ -545,7 +763,9 @@ function isAboutOneDataset(error: unknown): boolean {
 }
 
 function isUnreachable(error: unknown): boolean {
-  if (error instanceof WaystoneError) return error.code === 'CHAIN_UNREACHABLE';
+  if (error instanceof WaystoneError) {
+    return error.code === 'CHAIN_UNREACHABLE' || error.code === 'CHAIN_URL_REFUSED';
+  }
   const code = (error as { code?: unknown } | null)?.code;
   return (
     typeof code === 'string' &&

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { HDNodeWallet, Mnemonic } from 'ethers';
 import { makeFolder, replaceFile } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
-import { type ContractAddresses, contractAddresses, idaoAddress } from './addresses.js';
+import { contractAddresses, type DeployedAddresses, idaoAddress } from './addresses.js';
 
 /** BIP-44 path of Ethereum accounts. */
 const ACCOUNT_PATH = "m/44'/60'/0'/0";
@@ -17,7 +17,7 @@ export interface LocalKeys {
   readonly owner: HDNodeWallet;
   /** The gateway's hot key: commits and finalises. */
   readonly operator: HDNodeWallet;
-  readonly contracts: ContractAddresses;
+  readonly contracts: DeployedAddresses;
   /** Address of the iDAO, known before the chain has ever run. */
   readonly idao: string;
 }

@@ -20,6 +20,10 @@ export interface OpenForgeDeps {
  */
 export async function openForge(config: Config, deps: OpenForgeDeps): Promise<ForgeStage> {
   if (config.chain.network === 'none') return noForge(NONE_NOTE);
-  const { openLocalForge } = await import('./open-local-forge.js');
-  return openLocalForge(config, deps);
+  if (config.chain.network === 'local') {
+    const { openLocalForge } = await import('./open-local-forge.js');
+    return openLocalForge(config, deps);
+  }
+  const { openPublicForge } = await import('./open-public-forge.js');
+  return openPublicForge(config, deps);
 }

@@ -84,6 +84,10 @@ export function openLocalForge(config: Config, deps: OpenForgeDeps): ForgeStage 
           },
           terms: config.dat,
           confirmation: { kind: 'durable' },
+          bundle: {
+            datasetsMax: config.chain.bundleDatasetsMax,
+            gasMax: config.chain.bundleGasMax,
+          },
         },
         {
           journal: deps.journal(),

@@ -179,6 +179,48 @@ describe('transactions', () => {
     journal.addTransaction(transaction('0xb', 4));
   });
 
+  it('are replaced under their nonce, and whichever is mined makes the others replaced', () => {
+    journal.addIntent(datasetIntent(0));
+    journal.addTransaction(transaction('0xa', 3));
+    journal.addTransaction(transaction('0xz', 4));
+    journal.markSent('0xa');
+    journal.replaceTransaction('0xa', transaction('0xb', 3));
+    journal.replaceTransaction('0xb', transaction('0xc', 3));
+    const states = (): string[] =>
+      journal.transactionsAt(CHAIN, ACCOUNT, 3).map(({ hash, state }) => `${hash} ${state}`);
+    expect(states().sort()).toEqual(['0xa replaced', '0xb replaced', '0xc signed']);
+    // The nonces given out since stay given out.
+    expect(journal.nextNonce(CHAIN, ACCOUNT)).toBe(5);
+    journal.markMined('0xa', block(7));
+    expect(states().sort()).toEqual(['0xa mined', '0xb replaced', '0xc replaced']);
+    expect(journal.pendingTransactions(CHAIN).map(({ hash }) => hash)).toEqual(['0xz']);
+  });
+
+  it('are replaced by nothing else than their like', () => {
+    journal.addIntent(datasetIntent(0));
+    journal.addTransaction(transaction('0xa', 3));
+    expect(() => journal.replaceTransaction('0xa', transaction('0xb', 4))).toThrow(/nonce 4/);
+    expect(() => journal.replaceTransaction('0xq', transaction('0xb', 3))).toThrow(RangeError);
+    journal.markMined('0xa', block(7));
+    expect(() => journal.replaceTransaction('0xa', transaction('0xb', 3))).toThrow(/mined/);
+    expect(journal.transactions('d0').map(({ hash }) => hash)).toEqual(['0xa']);
+  });
+
+  it('that were given up are unexplained until something is known to have had their nonce', () => {
+    journal.addIntent(datasetIntent(0));
+    for (const [hash, nonce] of [['0xa', 3] as const, ['0xb', 4] as const]) {
+      journal.addTransaction(transaction(hash, nonce));
+      journal.markSent(hash);
+    }
+    for (const hash of ['0xb', '0xa']) journal.markLost(hash);
+    expect(journal.unexplained(CHAIN).map(({ hash }) => hash)).toEqual(['0xb', '0xa']);
+    expect(journal.unexplained(1088)).toEqual([]);
+    journal.addTransaction(transaction('0xc', 3));
+    expect(journal.unexplained(CHAIN).map(({ hash }) => hash)).toEqual(['0xb']);
+    journal.markMined('0xb', block(4));
+    expect(journal.unexplained(CHAIN)).toEqual([]);
+  });
+
   it('that are unknown are an error, not silence', () => {
     expect(() => journal.markMined('0xzz', block(1))).toThrow(RangeError);
     expect(() => journal.markLost('0xzz')).toThrow(RangeError);
@@ -203,6 +245,15 @@ describe('a rewound chain', () => {
     expect(journal.newestBlock(CHAIN)).toEqual(block(12));
     expect(journal.newestBlock(1088)).toBeNull();
     expect(journal.seenBlocks(CHAIN)).toEqual([block(10), block(11), block(12)]);
+  });
+
+  it('is noticed by each block of what is not confirmed, though a newer one was seen after it', () => {
+    expect(journal.unconfirmedBlocks(CHAIN)).toEqual([block(12)]);
+    journal.addIntent(datasetIntent(3));
+    journal.addTransaction(transaction('0x3', 3, 'd3'));
+    journal.markMined('0x3', { number: 12, hash: '0xother' });
+    expect(journal.unconfirmedBlocks(CHAIN)).toHaveLength(2);
+    expect(journal.unconfirmedBlocks(1088)).toEqual([]);
   });
 
   it('opens all that it lost and nothing else', () => {

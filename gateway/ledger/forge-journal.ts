@@ -82,6 +82,9 @@ const TX_COLUMNS = `hash, intent_key AS intentKey, purpose, chain_id AS chainId,
 
 const LIVE = `('signed', 'sent', 'mined')`;
 
+/** Row before the newest 256 transactions. */
+const NEWEST = '(SELECT max(rowid) - 256 FROM chain_tx)';
+
 /** {@link ForgeJournal} without the promises: what the ledger's thread runs. */
 export type ForgeJournalOperations = {
   [K in keyof ForgeJournal]: (
@@ -144,7 +147,7 @@ export function forgeJournalOperations(
   );
   const setNonce = db.prepare(
     `INSERT INTO chain_account (chain_id, address, next_nonce) VALUES (?, ?, ?)
-     ON CONFLICT DO UPDATE SET next_nonce = excluded.next_nonce`,
+     ON CONFLICT DO UPDATE SET next_nonce = max(next_nonce, excluded.next_nonce)`,
   );
   const lowerNonce = db.prepare(
     `UPDATE chain_account SET next_nonce = min(next_nonce, ?) WHERE chain_id = ? AND address = ?`,
@@ -174,6 +177,24 @@ export function forgeJournalOperations(
     `UPDATE chain_tx SET state = @state, block_number = @number, block_hash = @hash,
        failure = @failure WHERE hash = @transaction`,
   );
+  // No index serves these two, so only the newest rows are looked at.
+  const findAt = db.prepare<[number, string, number], Transaction>(
+    `SELECT ${TX_COLUMNS} FROM chain_tx WHERE rowid > ${NEWEST} AND chain_id = ? AND account = ? AND +nonce = ?`,
+  );
+  const findUnexplained = db.prepare<[number], Transaction>(
+    `SELECT ${TX_COLUMNS} FROM chain_tx AS one
+     WHERE rowid > ${NEWEST} AND chain_id = ? AND state IN ('lost', 'replaced') AND sends > 0 AND NOT EXISTS (
+       SELECT 1 FROM chain_tx AS other WHERE other.rowid > ${NEWEST} AND other.chain_id = one.chain_id
+         AND other.account = one.account AND other.nonce = one.nonce
+         AND other.state IN ('signed', 'sent', 'mined', 'confirmed', 'failed'))
+     ORDER BY rowid DESC LIMIT 16`,
+  );
+  const replaceOthers = db.prepare(
+    `UPDATE chain_tx SET state = 'replaced', block_number = NULL, block_hash = NULL
+     WHERE chain_id = @chainId AND account = @account AND nonce = @nonce AND hash <> @hash
+       AND state IN ${LIVE}`,
+  );
+  const updateReplaced = db.prepare("UPDATE chain_tx SET state = 'replaced' WHERE hash = ?");
   const updateLost = db.prepare(
     `UPDATE chain_tx SET state = 'lost', block_number = NULL, block_hash = NULL WHERE hash = ?`,
   );
@@ -192,6 +213,13 @@ export function forgeJournalOperations(
        UNION SELECT block_number, block_hash FROM chain_intent
          WHERE chain_id = ? AND block_number IS NOT NULL
      ) GROUP BY number ORDER BY number`,
+  );
+  const findUnconfirmed = db.prepare<[number, number], ChainBlock>(
+    `SELECT block_number AS number, block_hash AS hash FROM chain_tx
+       WHERE chain_id = ? AND state = 'mined' AND block_number IS NOT NULL
+     UNION SELECT block_number, block_hash FROM chain_intent
+       WHERE chain_id = ? AND state <> 'confirmed' AND block_number IS NOT NULL
+     ORDER BY number DESC LIMIT 64`,
   );
   const findAbove = db.prepare<[number, number], Transaction>(
     `SELECT ${TX_COLUMNS} FROM chain_tx WHERE chain_id = ? AND block_number > ?`,
@@ -253,6 +281,19 @@ export function forgeJournalOperations(
     setNonce.run(transaction.chainId, transaction.account, transaction.nonce + 1);
   };
 
+  const replaceTransaction = (hash: string, by: NewTransaction): void => {
+    const old = requireTransaction(hash);
+    const isSame =
+      old.chainId === by.chainId && old.account === by.account && old.nonce === by.nonce;
+    if (!isSame || (old.state !== 'signed' && old.state !== 'sent')) {
+      throw new RangeError(
+        `transaction ${hash} (${old.state}, nonce ${old.nonce}) cannot be replaced by ${by.hash} with nonce ${by.nonce}`,
+      );
+    }
+    updateReplaced.run(hash);
+    addTransaction(by);
+  };
+
   const markLost = (hash: string): void => {
     const { chainId, account, nonce } = requireTransaction(hash);
     updateLost.run(hash);
@@ -261,7 +302,9 @@ export function forgeJournalOperations(
 
   const settle = (state: 'mined' | 'failed') => {
     return (transaction: string, block: ChainBlock, failure?: string): void => {
-      requireTransaction(transaction);
+      const { chainId, account, nonce } = requireTransaction(transaction);
+      // A nonce is used once: whatever else had it can never come.
+      replaceOthers.run({ chainId, account, nonce, hash: transaction });
       updateSettled.run({ transaction, state, ...block, failure: failure ?? null });
     };
   };
@@ -282,12 +325,16 @@ export function forgeJournalOperations(
     liveTransaction: (intentKey, purpose) => findLive.get(intentKey, purpose) ?? null,
     pendingTransactions: (chainId) => findPending.all(chainId),
     transactions: (intentKey) => findByIntent.all(intentKey),
+    transactionsAt: (chainId, account, nonce) => findAt.all(chainId, account, nonce),
+    unexplained: (chainId) => findUnexplained.all(chainId),
+    replaceTransaction: db.transaction(replaceTransaction),
     markSent: (hash) => void updateSent.run({ hash, now: nowUs() }),
     markMined: db.transaction(settle('mined')),
     markFailed: db.transaction(settle('failed')),
     markLost: db.transaction(markLost),
     nextNonce: (chainId, account) => readNonce.get(chainId, account) ?? 0,
     newestBlock: (chainId) => findNewest.get(chainId, chainId) ?? null,
+    unconfirmedBlocks: (chainId) => findUnconfirmed.all(chainId, chainId),
     seenBlocks: (chainId) => findBlocks.all(chainId, chainId),
     rewind: db.transaction(rewind),
   };

@@ -139,9 +139,13 @@ function live(ledger: TestLedger, called: { operations: Set<string>; queries: Se
   calls.pendingTransactions(1);
   calls.liveTransaction('a', '0');
   calls.transactions('a');
+  calls.transactionsAt(1, '0x1', 2);
+  calls.replaceTransaction('0x2', { ...transaction, nonce: 2, hash: '0x2b', purpose: '2' });
+  calls.unexplained(1);
+  calls.unconfirmedBlocks(1);
   calls.markMined('0x0', { number: 1, hash: '0xb' });
   calls.markFailed('0x1', { number: 1, hash: '0xb' }, 'no');
-  calls.markLost('0x2');
+  calls.markLost('0x2b');
   calls.progress('a', { state: 'confirmed', blockNumber: 1, blockHash: '0xb', tokenId: '1' });
   calls.noteError('a', null);
   calls.newestBlock(1);

@@ -22,8 +22,11 @@ export type LogLine = Readonly<Record<string, unknown>> & {
 
 /** How a test's gateway is set. */
 export interface GatewayOptions {
-  /** Default `none`: sealing without a chain, which starts at once. `local` starts a chain process. */
-  readonly network?: 'none' | 'local';
+  /**
+   * Default `none`: sealing without a chain, which starts at once. `local` starts a chain process; the test network wants
+   * the settings of one.
+   */
+  readonly network?: 'none' | 'local' | 'lazai-testnet';
   /** Further settings, as for `waystone start --set`. */
   readonly set?: readonly string[];
 }

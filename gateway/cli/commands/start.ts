@@ -45,7 +45,7 @@ export const addStart: AddCommand = (program, act) => {
     )
     .option('--mqtt-port <port>', 'port for devices, 0 takes a free one')
     .option('--http-port <port>', 'port of API and status page, 0 takes a free one')
-    .option('--network <name>', 'where datasets are forged: local or none')
+    .option('--network <name>', 'where datasets are forged: local, none, or a public network')
     .option('--data-folder <folder>', 'folder of ledger and datasets')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
     .addHelpText(
