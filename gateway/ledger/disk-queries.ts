@@ -123,16 +123,17 @@ export function diskQueries(db: Database.Database) {
         .pluck()
         .get(fromUs, toUs) as number,
 
-    /** Gas that the transactions of a dataset may have taken at most, over the newest hundred; null when none is known. */
+    /**
+     * Gas that the transactions of a dataset may have taken at most, in the mean of the newest ones; null when none is
+     * known. Each dataset is committed and finalised, alone or with others in a bundle.
+     */
     gasPerDataset: (): number | null =>
       db
         .prepare(
-          `SELECT AVG(gas) FROM (
-             SELECT SUM(gas_limit) AS gas FROM chain_tx
-             WHERE state = 'confirmed' AND intent_key IN (
-               SELECT key FROM chain_intent INDEXED BY chain_intent_confirmed
-               WHERE kind = 'dataset' AND state = 'confirmed' ORDER BY rowid DESC LIMIT 100)
-             GROUP BY intent_key)`,
+          `SELECT 2.0 * SUM(gas_limit) / SUM(COALESCE(json_array_length(payload, '$.members'), 1))
+           FROM chain_tx CROSS JOIN chain_intent ON chain_intent.key = chain_tx.intent_key
+           WHERE chain_tx.rowid > (SELECT MAX(rowid) FROM chain_tx) - 500
+             AND chain_tx.state = 'confirmed' AND purpose IN ('commit', 'finalise')`,
         )
         .pluck()
         .get() as number | null,

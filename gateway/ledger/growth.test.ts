@@ -20,7 +20,7 @@ const DID = didFromKey(KEY.publicKey);
 const SMALL = ['devices', 'relays', 'relay_devices', 'batch_totals', 'unsynced', 'CONSTANT ROW'];
 
 /** Columns whose extreme is at an end of an index. */
-const INDEXED = ['id', 'log_index'];
+const INDEXED = ['id', 'rowid', 'log_index'];
 
 /** Queries that are asked rarely, or end soon, though their plan shows a walk; with the reason. */
 const RARE: readonly RegExp[] = [
