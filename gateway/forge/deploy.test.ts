@@ -27,18 +27,18 @@ it('creates what is missing, once, and goes on without challenges where an earli
   await jsonRpc(anvil.url, 'anvil_setBalance', [deployer.address, '0xde0b6b3a7640000']);
   const provider = connectChain(anvil.url, LOCAL_CHAIN_ID);
   try {
-    expect(await deployContracts(provider, deployer, 0)).toBe(5);
+    expect(await deployContracts(provider, deployer)).toBe(5);
     for (const address of Object.values(contracts)) {
       expect(await hasCode(provider, address)).toBe(true);
     }
-    expect(await deployContracts(provider, deployer, 0)).toBe(0);
+    expect(await deployContracts(provider, deployer)).toBe(0);
 
     // A DatasetForge that knows no challenges: any contract without that function stands for it.
     await jsonRpc(anvil.url, 'anvil_setCode', [contracts.challenges, '0x']);
     const other = await provider.getCode(contracts.factory);
     await jsonRpc(anvil.url, 'anvil_setCode', [contracts.datasetForge, other]);
     await jsonRpc(anvil.url, 'anvil_setNonce', [deployer.address, '0x4']);
-    expect(await deployContracts(provider, deployer, 0)).toBe(0);
+    expect(await deployContracts(provider, deployer)).toBe(0);
     expect(await hasCode(provider, contracts.challenges)).toBe(false);
   } finally {
     provider.destroy();

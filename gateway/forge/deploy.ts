@@ -16,8 +16,26 @@ import { WaystoneError } from '../core/errors.js';
 import { contractAddresses, DEPLOYMENT_ORDER, type DeployedAddresses } from './addresses.js';
 import { hasCode, readFees } from './chain-client.js';
 
+/** What DatasetForge and Challenges are created with; the rules are in `gateway/contracts/README.md`. */
+export interface ContractTerms {
+  /** Between commit and finalise. */
+  readonly windowSeconds: number;
+  /** For an entry that someone asks for. */
+  readonly responseSeconds: number;
+  /** Bond, slice of it and deposit for a question, wei. */
+  readonly minimumBond: bigint;
+  readonly slice: bigint;
+  readonly deposit: bigint;
+}
+
 /** On a local chain nothing is worth a bond, so none is asked and nothing can be taken. */
-const LOCAL_TERMS = { responseSeconds: 0, minimumBond: 0, slice: 0 } as const;
+export const LOCAL_TERMS: ContractTerms = {
+  windowSeconds: 0,
+  responseSeconds: 0,
+  minimumBond: 0n,
+  slice: 0n,
+  deposit: 0n,
+};
 
 const RECEIPT_POLL_MS = 20;
 const RECEIPT_TIMEOUT_MS = 30_000;
@@ -26,14 +44,14 @@ const RECEIPT_TIMEOUT_MS = 30_000;
  * Creates the contracts that are not there yet, in their order, from the deployer's nonces 0 to 4, so that they
  * get the same addresses on every fresh chain.
  *
- * @param windowSeconds time between commit and finalise; zero on local chains only
+ * @param terms zeros are for local chains only.
  * @returns how many were created
  * @throws WaystoneError LOCAL_CHAIN_FAILED when the deployer has done something else before.
  */
 export async function deployContracts(
   provider: JsonRpcProvider,
   deployer: HDNodeWallet,
-  windowSeconds: number,
+  terms: ContractTerms = LOCAL_TERMS,
 ): Promise<number> {
   const addresses = contractAddresses(deployer.address);
   let created = 0;
@@ -48,7 +66,7 @@ export async function deployContracts(
           'the local chain is damaged, move its folder away to begin a new one (datasets are forged again)',
       );
     }
-    const call = await creationOf(name, addresses, windowSeconds);
+    const call = await creationOf(name, addresses, terms);
     await send(provider, deployer, nonce, call);
     created++;
   }
@@ -58,7 +76,7 @@ export async function deployContracts(
 function creationOf(
   name: (typeof DEPLOYMENT_ORDER)[number],
   addresses: DeployedAddresses,
-  windowSeconds: number,
+  { deposit, ...terms }: ContractTerms,
 ): Promise<TransactionRequest> {
   switch (name) {
     case 'factory':
@@ -72,10 +90,10 @@ function creationOf(
         addresses.dat,
         addresses.registry,
         addresses.challenges,
-        { windowSeconds, ...LOCAL_TERMS },
+        terms,
       );
     case 'challenges':
-      return new Challenges__factory().getDeployTransaction(addresses.datasetForge, 0);
+      return new Challenges__factory().getDeployTransaction(addresses.datasetForge, deposit);
   }
 }
 

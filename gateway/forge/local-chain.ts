@@ -4,7 +4,7 @@ import { messageOf, WaystoneError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import { type Anvil, type AnvilEnd, anvilBinary, endOrphan, startAnvil } from './anvil-process.js';
 import { connectChain } from './chain-client.js';
-import { deployContracts } from './deploy.js';
+import { deployContracts, LOCAL_TERMS } from './deploy.js';
 import { DumpFiles } from './dump-files.js';
 import { jsonRpc } from './json-rpc.js';
 import { type LocalKeys, loadLocalKeys } from './local-keys.js';
@@ -230,8 +230,9 @@ export class LocalChain {
     }
     const provider = connectChain(url, LOCAL_CHAIN_ID);
     try {
-      const window = this.#options.windowSeconds ?? 0;
-      const created = await deployContracts(provider, this.keys.deployer, window);
+      const { windowSeconds = 0 } = this.#options;
+      const terms = { ...LOCAL_TERMS, windowSeconds };
+      const created = await deployContracts(provider, this.keys.deployer, terms);
       if (created > 0) this.#deps.log.info({ created }, 'created contracts on the local chain');
     } finally {
       provider.destroy();

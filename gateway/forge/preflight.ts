@@ -86,6 +86,7 @@ export async function preflight(
   findings.push(...nodes(provider));
   await contracts(provider, options, add);
   await rights(provider, options, add);
+  if (firstObstacle(findings) === null) await bond(provider, options, add);
   await gas(provider, options, add);
   await machine(provider, add);
   return findings;
@@ -236,6 +237,30 @@ async function rights(
       `${operator.address} is no operator of the iDAO ${idao}`,
       facts,
       'its owner appoints it with setOperator; forging goes on by itself',
+    );
+  }
+}
+
+/** DatasetForge takes no commit of an iDAO whose bond, without what is asked back of it, is below its minimum. */
+async function bond(
+  provider: ChainProvider,
+  { contracts: { datasetForge }, idao, coin }: PreflightOptions,
+  add: Add,
+): Promise<void> {
+  const forge = DatasetForge__factory.connect(datasetForge, provider);
+  const minimum = await forge.minimumBond();
+  const { amount, requested } = await forge.bondOf(idao);
+  const bondWei = amount - requested;
+  const facts = { idao, bondWei: String(bondWei), minimumWei: String(minimum) };
+  const what = `the bond of the iDAO is ${formatEther(bondWei)} ${coin}`;
+  if (bondWei >= minimum) add('ok', 'BOND_ENOUGH', what, facts);
+  else {
+    add(
+      'stop',
+      'FORGE_BOND_LOW',
+      `${what}, and the contracts want ${formatEther(minimum)}`,
+      facts,
+      'anyone can deposit it with depositBond; forging goes on by itself',
     );
   }
 }

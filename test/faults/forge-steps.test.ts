@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Transaction } from 'ethers';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Forger } from '../../gateway/forge/forger.js';
+import { preflight } from '../../gateway/forge/preflight.js';
 import { someKey } from '../../gateway/forge/testing.js';
 import { forgeJournalOperations } from '../../gateway/ledger/forge-journal.js';
 import { expectJournalExplains, mintsOf } from './forge-journal-checks.js';
@@ -382,6 +383,33 @@ describe('waits, says why, loses nothing and goes on by itself:', () => {
     expect(forger.status().lastError?.message).not.toBe('');
     expect(scene.transactions()).toHaveLength(before);
     await end();
+    await until(forger, 'done', () => scene.isDone());
+    await expectOneDatEach();
+  });
+
+  it('a bond that is asked back', async () => {
+    await open();
+    const first = scene.forger();
+    await quiet(first.forger);
+    await first.kill();
+    await scene.node.ownerMovesBond('out');
+    scene.datasets.seal(1);
+    const { operator, contracts, idao } = scene.node.keys;
+    const { forger } = scene.forger(
+      {},
+      {
+        preflight: (provider) =>
+          preflight(provider, {
+            ...{ chainId: CHAIN_ID, contracts, idao, operator },
+            fees: { kind: 'auto', ceilingWei: CEILING_WEI },
+            coin: 'LAZAI',
+          }),
+      },
+    );
+    forger.start();
+    await until(forger, 'waiting', () => code(forger) === 'FORGE_BOND_LOW');
+    expect(forger.status().why).toContain('the contracts want 10.0');
+    await scene.node.ownerMovesBond('in');
     await until(forger, 'done', () => scene.isDone());
     await expectOneDatEach();
   });

@@ -1,7 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { IDAO__factory, IDAOFactory__factory } from '../../gateway/contracts/types/index.js';
+import type { JsonRpcProvider } from 'ethers';
+import {
+  DatasetForge__factory,
+  IDAO__factory,
+  IDAOFactory__factory,
+} from '../../gateway/contracts/types/index.js';
 import { DEFAULT_IDAO_SALT } from '../../gateway/forge/addresses.js';
 import { anvilBinary } from '../../gateway/forge/anvil-process.js';
 import { connectChain } from '../../gateway/forge/chain-client.js';
@@ -11,6 +16,16 @@ import { type LocalKeys, loadLocalKeys } from '../../gateway/forge/local-keys.js
 import { freePorts } from './free-ports.js';
 
 const BALANCE_WEI = `0x${(10_000n * 10n ** 18n).toString(16)}`;
+
+const ETHER = 10n ** 18n;
+
+/** As the contracts want them where something is at stake. */
+const PUBLIC_TERMS = {
+  responseSeconds: 7 * 86_400,
+  minimumBond: 10n * ETHER,
+  slice: ETHER,
+  deposit: ETHER / 100n,
+} as const;
 
 export interface PublicNodeOptions {
   readonly chainId: number;
@@ -69,7 +84,8 @@ export class PublicNode {
       await node.rpc('anvil_setBalance', [address, BALANCE_WEI]);
     }
     const provider = connectChain(node.url, chainId);
-    await deployContracts(provider, deployer, windowSeconds);
+    await deployContracts(provider, deployer, { ...PUBLIC_TERMS, windowSeconds });
+    await node.#begin(provider);
     provider.destroy();
     return node;
   }
@@ -78,10 +94,9 @@ export class PublicNode {
     return jsonRpc(this.url, method, params);
   }
 
-  /** What the owner does with a wallet: the iDAO, and the gateway's key as its operator. */
-  async ownerAppoints(): Promise<void> {
-    const { owner, operator, contracts, idao } = this.keys;
-    const provider = connectChain(this.url, this.#chainId);
+  /** What the owner does with a wallet: the iDAO, and its bond. */
+  async #begin(provider: JsonRpcProvider): Promise<void> {
+    const { owner, contracts, idao } = this.keys;
     const signer = owner.connect(provider);
     const none = `0x${'00'.repeat(20)}`;
     const factory = IDAOFactory__factory.connect(contracts.factory, signer);
@@ -89,9 +104,32 @@ export class PublicNode {
       ...{ ownerAddress: owner.address, tokenAddress: none, verifiedComputingAddress: none },
       ...{ settlementAddress: none, name: 'test', description: '' },
     });
-    await created.wait(1, 10_000);
+    await mined(provider, created);
+    const forge = DatasetForge__factory.connect(contracts.datasetForge, signer);
+    const bonded = await forge.depositBond(idao, { value: PUBLIC_TERMS.minimumBond });
+    await mined(provider, bonded);
+  }
+
+  /** Makes the gateway's key an operator of the iDAO. */
+  async ownerAppoints(): Promise<void> {
+    const { owner, operator, idao } = this.keys;
+    const provider = connectChain(this.url, this.#chainId);
+    const signer = owner.connect(provider);
     const appointed = await IDAO__factory.connect(idao, signer).setOperator(operator.address, true);
-    await appointed.wait(1, 10_000);
+    await mined(provider, appointed);
+    provider.destroy();
+  }
+
+  /** Asks all of the bond back, or pays it in again. */
+  async ownerMovesBond(way: 'out' | 'in'): Promise<void> {
+    const { owner, contracts, idao } = this.keys;
+    const provider = connectChain(this.url, this.#chainId);
+    const forge = DatasetForge__factory.connect(contracts.datasetForge, owner.connect(provider));
+    const value = PUBLIC_TERMS.minimumBond;
+    const moved = await (way === 'out'
+      ? forge.requestBond(idao, value)
+      : forge.depositBond(idao, { value }));
+    await mined(provider, moved);
     provider.destroy();
   }
 
@@ -120,5 +158,15 @@ export class PublicNode {
     const exited = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await exited;
+  }
+}
+
+/** ethers' own wait polls on after the provider is closed. */
+async function mined(provider: JsonRpcProvider, { hash }: { hash: string }): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    const receipt = await provider.getTransactionReceipt(hash);
+    if (receipt?.status === 1) return;
+    if (receipt !== null || tries > 400) throw new Error(`transaction ${hash} came to nothing`);
+    await delay(25);
   }
 }
