@@ -17,6 +17,7 @@ import { initHome, loadToken } from '../config/index.js';
 import type { Config } from '../core/config.js';
 import { WaystoneError } from '../core/errors.js';
 import { makeDataset, makeKey, makeRows } from '../dataset/testing.js';
+import type { Finding } from '../forge/preflight.js';
 import { runCli } from './cli.js';
 import type { Parts } from './parts.js';
 import type { Terminal } from './terminal.js';
@@ -56,6 +57,9 @@ describe('waystone', () => {
       },
       fsck: async () => {
         throw new Error('this test checks no ledger');
+      },
+      preflight: async () => {
+        throw new Error('this test looks at no network');
       },
       openChain: async () => {
         throw new Error('this test reads no chain');
@@ -136,6 +140,8 @@ describe('waystone', () => {
       'datasets show',
       'prove',
       'verify',
+      'chain',
+      'chain preflight',
       'fsck',
       'backup',
       'restore',
@@ -247,6 +253,37 @@ describe('waystone', () => {
       expect(value).toEqual({ logId: '5f'.repeat(16), datasets: 3, movedAside: null });
       expect(parts.calls).toEqual([{ backup: '/mnt/backup', dataFolder: '/srv/waystone', home }]);
       expect((await run('restore', '/mnt/backup')).out).toContain('restored 3 datasets');
+    });
+
+    it('chain preflight says what stands in the way, and ends with 1 when something does', async () => {
+      await initHome(home);
+      expect(await run('chain', 'preflight')).toMatchObject({
+        code: 0,
+        out: expect.stringMatching(/CHAIN_LOCAL.*\nnothing stands in the way\n$/),
+      });
+      environment.WAYSTONE_CHAIN_NETWORK = 'metis';
+      const missing: Finding = {
+        level: 'stop',
+        code: 'FORGE_NO_FUNDS',
+        what: 'it has 0 METIS',
+        facts: { balanceWei: '0' },
+        todo: 'send it some',
+      };
+      parts.preflight = async ({ chain }) => {
+        parts.calls.push(chain.network);
+        return [
+          { ...missing, level: 'ok', code: 'NODE_SOUND', what: 'it answers', todo: '' },
+          missing,
+        ];
+      };
+      expect(await run('chain', 'preflight')).toEqual({
+        code: 1,
+        out: 'ok   it answers (NODE_SOUND)\nstop it has 0 METIS (FORGE_NO_FUNDS)\n     do: send it some\none thing stands in the way\n',
+        err: '',
+      });
+      expect(parts.calls).toEqual(['metis']);
+      const { value } = await json('chain', 'preflight');
+      expect(value).toMatchObject({ network: 'metis', findings: [{ level: 'ok' }, missing] });
     });
 
     it('fsck ends with 0 when clean, 1 when faults are left, and 2 when it could not look', async () => {

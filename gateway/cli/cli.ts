@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { Call } from './call.js';
 import { addBackup } from './commands/backup.js';
 import { addBatches } from './commands/batches.js';
+import { addChain } from './commands/chain.js';
 import { addDatasets } from './commands/datasets.js';
 import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
@@ -39,6 +40,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDatasets,
   addProve,
   addVerify,
+  addChain,
   addFsck,
   addBackup,
   addRestore,

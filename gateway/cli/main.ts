@@ -17,6 +17,9 @@ const parts: Parts = {
   async fsck(options) {
     return (await import('../fsck/fsck.js')).fsck(options);
   },
+  async preflight(config) {
+    return (await import('../forge/open-public-forge.js')).publicPreflight(config);
+  },
   async openChain({ rpcUrl, forge }) {
     const { RpcChainReader } = await import('../forge/chain-reader.js');
     return new RpcChainReader({ url: rpcUrl, datasetForge: forge });

@@ -3,6 +3,7 @@ import type { Config } from '../core/config.js';
 import type { Logger } from '../core/logger.js';
 import type { DemoOptions, RunningDemo } from '../demo/demo.js';
 import type { DemoScreen } from '../demo/screen.js';
+import type { Finding } from '../forge/preflight.js';
 import type { FsckOptions, FsckResult } from '../fsck/fsck.js';
 
 /**
@@ -25,6 +26,8 @@ export interface Parts {
     home: string;
   }): Promise<{ movedAside: string | null }>;
   fsck(options: FsckOptions): Promise<FsckResult>;
+  /** Looks at the configured public network, without sending anything. */
+  preflight(config: Config): Promise<Finding[]>;
   /** Reads datasets from a DatasetForge contract; close it, or its connection keeps the process alive. */
   openChain(options: { rpcUrl: string; forge: string }): Promise<ChainReader & { close(): void }>;
   runDemo(options: DemoOptions, screen: DemoScreen): Promise<RunningDemo>;
