@@ -114,7 +114,7 @@ it('acknowledges each envelope after the slow syncs that make it durable, and ma
 
 it('keeps its memory bounded while devices send far more than a slow disk takes', async () => {
   const DEVICES = 2;
-  const [FEW, MANY] = [120, 240];
+  const [FEW, MANY] = [120, 480];
   const IN_FLIGHT_BYTES = 2 * 2 ** 20;
   home = realpathSync(await makeHome());
   disk = await FaultyDisk.under(home);
