@@ -131,7 +131,7 @@ function settingsOf(one: Case, quick: boolean): IngestOptions {
   const seconds = quick ? 3 : 4;
   // Code is compiled for seconds after the start, at a fifth of all CPU.
   const warmUpSeconds = quick ? 1.5 : 6;
-  const perSecond = one.framesEach === 1 ? 21_000 : 400_000 / one.framesEach;
+  const perSecond = one.framesEach === 1 ? 28_000 : 700_000 / one.framesEach;
   const envelopes = Math.ceil(perSecond * (seconds + warmUpSeconds));
   return { ...one, seconds, warmUpSeconds, envelopes };
 }
