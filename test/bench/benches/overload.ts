@@ -23,7 +23,7 @@ export async function benchOverload(options: {
     keyType: 'Ed25519',
     framesEach: 16,
     devices,
-    envelopesEach: Math.ceil((seconds * 6_000) / devices),
+    envelopesEach: Math.ceil((seconds * 18_000) / devices),
   });
   try {
     await load.calls.run(256);
