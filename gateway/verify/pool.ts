@@ -19,10 +19,6 @@ export type VerifierMessage = { device: DeviceRecord } | { batch: PackedBatch };
 const BATCHES_OUT_MAX = 3;
 const ENVELOPES_OUT_MIN = 256;
 const BATCH_ENVELOPES_MAX = 512;
-
-/** While so few envelopes of a verifier are under way, its batches are small: the ledger begins before all are verified. */
-const FEW_ENVELOPES = 64;
-const FEW_BATCH_ENVELOPES_MAX = 8;
 const BATCH_BYTES_MAX = 1024 * 1024;
 
 interface Waiting {
@@ -128,9 +124,7 @@ export class VerifierPool {
       verifier.waiting.length > 0 &&
       (verifier.batchesOut < BATCHES_OUT_MAX || verifier.envelopesOut < ENVELOPES_OUT_MIN)
     ) {
-      const isFew = verifier.envelopesOut + verifier.waiting.length <= FEW_ENVELOPES;
-      const most = isFew ? FEW_BATCH_ENVELOPES_MAX : BATCH_ENVELOPES_MAX;
-      const taken = takeBatch(verifier.waiting, most);
+      const taken = takeBatch(verifier.waiting);
       const name = ++this.#lastBatch;
       for (const { item } of taken) this.#ticketBatch.set(item.ticket, name);
       this.#batchOf.set(name, { verifier, left: taken.length });
@@ -142,11 +136,11 @@ export class VerifierPool {
   }
 }
 
-function takeBatch(waiting: Waiting[], envelopesMax: number): Waiting[] {
+function takeBatch(waiting: Waiting[]): Waiting[] {
   let bytes = 0;
   let count = 0;
   for (const { payload } of waiting) {
-    if (count > 0 && (count >= envelopesMax || bytes + payload.length > BATCH_BYTES_MAX)) {
+    if (count > 0 && (count >= BATCH_ENVELOPES_MAX || bytes + payload.length > BATCH_BYTES_MAX)) {
       break;
     }
     bytes += payload.length;
