@@ -7,7 +7,6 @@
  *
  * Both folders are committed, so that installing the gateway needs no compiler.
  */
-import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -21,9 +20,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { COMPILER, compile } from './solc.mjs';
 
 const require = createRequire(import.meta.url);
-const solc = require('solc');
 const { runTypeChain } = require('typechain');
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -40,71 +39,16 @@ const CONTRACTS = [
   'SignatureJudge',
 ];
 
-/** The same as in foundry.toml, so that Foundry's forge tests the very bytes that are deployed. */
-const SETTINGS = {
-  optimizer: { enabled: true, runs: 10_000 },
-  evmVersion: 'paris',
-  metadata: { bytecodeHash: 'none', appendCBOR: false },
-};
-
-/** Compiles everything that the contracts need. Throws with the compiler's words on an error. */
-function compile() {
-  const sources = {};
-  for (const name of CONTRACTS) {
-    sources[`src/${name}.sol`] = {
-      content: readFileSync(join(HERE, 'src', `${name}.sol`), 'utf8'),
-    };
-  }
-  const input = {
-    language: 'Solidity',
-    sources,
-    settings: {
-      ...SETTINGS,
-      outputSelection: {
-        '*': { '*': ['abi', 'metadata', 'evm.bytecode.object', 'evm.deployedBytecode.object'] },
-      },
-    },
-  };
-  const output = JSON.parse(solc.compile(JSON.stringify(input), { import: load }));
-  const errors = (output.errors ?? []).filter((error) => error.severity === 'error');
-  if (errors.length > 0) {
-    throw new Error(errors.map((error) => error.formattedMessage).join('\n'));
-  }
-  return output.contracts;
-}
-
-/** Our own files by their path here, libraries out of node_modules. */
-function load(path) {
-  try {
-    const file = path.startsWith('src/') ? join(HERE, path) : require.resolve(path);
-    return { contents: readFileSync(file, 'utf8') };
-  } catch (error) {
-    return { error: `${path}: ${error.message}` };
-  }
-}
-
-/** SHA-256 over the names and Keccak hashes of all sources that went into a contract. */
-function hashSources(metadata) {
-  const hash = createHash('sha256');
-  const sources = JSON.parse(metadata).sources;
-  for (const path of Object.keys(sources).sort()) {
-    hash.update(`${path} ${sources[path].keccak256}\n`);
-  }
-  return hash.digest('hex');
-}
-
 /** Builds artifacts and bindings into a folder. */
 async function build(folder) {
   const artifacts = join(folder, 'artifacts');
   const types = join(folder, 'types');
   mkdirSync(artifacts, { recursive: true });
-  const contracts = compile();
-  for (const name of CONTRACTS) {
-    const contract = contracts[`src/${name}.sol`][name];
+  for (const { name, contract, sourceHash } of compile(HERE, CONTRACTS)) {
     const artifact = {
       contractName: name,
-      compiler: { version: solc.version(), settings: SETTINGS },
-      sourceHash: hashSources(contract.metadata),
+      compiler: COMPILER,
+      sourceHash,
       abi: contract.abi,
       bytecode: `0x${contract.evm.bytecode.object}`,
       deployedBytecode: `0x${contract.evm.deployedBytecode.object}`,

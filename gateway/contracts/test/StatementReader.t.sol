@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Base} from "./Base.sol";
 import {DeviceRegistry} from "../src/DeviceRegistry.sol";
 import {StatementReader} from "../src/StatementReader.sol";
+import {Trees} from "./Trees.sol";
 
 /// @dev Gives the library's internal functions an outside.
 contract Reader {
@@ -181,16 +182,12 @@ contract StatementReaderTest is Base {
         READER.statement("");
     }
 
-    function node(bytes32 left, bytes32 right) private pure returns (bytes32) {
-        return sha256(abi.encodePacked(hex"01", left, right));
-    }
-
     /// @dev Why index and size must come from the stored record: a path also fits elsewhere.
     function test_a_path_fits_other_positions_of_other_sizes() public view {
         bytes32[3] memory leaves = [keccak256("0"), keccak256("1"), keccak256("2")];
         bytes32[] memory path = new bytes32[](1);
-        path[0] = node(leaves[0], leaves[1]);
-        bytes32 root = node(path[0], leaves[2]);
+        path[0] = Trees.nodeOf(leaves[0], leaves[1]);
+        bytes32 root = Trees.nodeOf(path[0], leaves[2]);
         ok(READER.included(leaves[2], 2, 3, path, root), "its own position");
         ok(READER.included(leaves[2], 1, 2, path, root), "1 of 2 fits too");
         ok(READER.included(leaves[2], 4, 5, path, root), "4 of 5 fits too");
@@ -199,8 +196,8 @@ contract StatementReaderTest is Base {
         ok(!READER.included(leaves[2], 0, 0, path, root), "no empty trees");
     }
 
-    /// @dev Every leaf of a tree of any size up to 64 verifies with the path built here by the
-    /// recursive definition (RFC 9162, 2.1.1 and 2.1.3.1), and with no other index.
+    /// @dev Every leaf of a tree of any size up to 64 verifies with the path of the recursive
+    /// definition (RFC 9162, 2.1.1 and 2.1.3.1), and with no other index.
     function testFuzz_inclusion_follows_the_definition(uint8 size_, uint8 index_) public view {
         uint256 size = uint256(size_) % 64 + 1;
         uint256 index = uint256(index_) % size;
@@ -208,45 +205,13 @@ contract StatementReaderTest is Base {
         for (uint256 i = 0; i < size; ++i) {
             leaves[i] = keccak256(abi.encode(i));
         }
-        bytes32[] memory path = pathOf(index, leaves, 0, size);
-        bytes32 root = head(leaves, 0, size);
+        bytes32[] memory path = Trees.pathOf(leaves, index);
+        bytes32 root = Trees.rootOf(leaves);
         ok(READER.included(leaves[index], index, size, path, root), "included");
         for (uint256 i = 0; i < size; ++i) {
             if (i != index) {
                 ok(!READER.included(leaves[index], i, size, path, root), "once");
             }
         }
-    }
-
-    function split(uint256 size) private pure returns (uint256 k) {
-        k = 1;
-        while (k * 2 < size) k *= 2;
-    }
-
-    function head(bytes32[] memory leaves, uint256 from, uint256 size)
-        private
-        pure
-        returns (bytes32)
-    {
-        if (size == 1) return leaves[from];
-        uint256 k = split(size);
-        return node(head(leaves, from, k), head(leaves, from + k, size - k));
-    }
-
-    function pathOf(uint256 index, bytes32[] memory leaves, uint256 from, uint256 size)
-        private
-        pure
-        returns (bytes32[] memory path)
-    {
-        if (size == 1) return new bytes32[](0);
-        uint256 k = split(size);
-        bool left = index < k;
-        bytes32[] memory inner =
-            left ? pathOf(index, leaves, from, k) : pathOf(index - k, leaves, from + k, size - k);
-        path = new bytes32[](inner.length + 1);
-        for (uint256 i = 0; i < inner.length; ++i) {
-            path[i] = inner[i];
-        }
-        path[inner.length] = left ? head(leaves, from + k, size - k) : head(leaves, from, k);
     }
 }
