@@ -12,6 +12,7 @@ import { ledgerQueries } from './queries.js';
 import { RANGES_MARK, type RangeLimits, RangeTable } from './ranges.js';
 import { prepareLedger, SCHEMA_VERSION } from './schema.js';
 import {
+  BATCH_LIMITS,
   GATEWAY,
   makeEnvelope,
   quickKey,
@@ -400,14 +401,7 @@ it('the thread of the ledger writes all that waits when it stops', async () => {
         dataFolder: folder,
         logHeadFile: join(folder, 'log-head.json'),
         privateKey: GATEWAY.exportPrivateKey(),
-        limits: {
-          entriesMax: 1000,
-          bytesMax: 2 ** 30,
-          ageSecondsMax: 600,
-          entriesMin: 1,
-          bytesMin: 1,
-          quietAgeSecondsMax: 3600,
-        },
+        limits: BATCH_LIMITS,
         sessions: SESSION_LIMITS,
         settledBy: 'sealed',
         verifiers: [port2],

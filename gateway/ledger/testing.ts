@@ -34,6 +34,16 @@ import { UnsyncedTable } from './unsynced.js';
 
 export const GATEWAY = new GatewayKey(testKeyNamed('secp256k1', 'ledger gateway').privateKey);
 
+/** Batches that close only when a test wants it. */
+export const BATCH_LIMITS: BatchLimits = {
+  entriesMax: 1000,
+  bytesMax: 2 ** 30,
+  ageSecondsMax: 600,
+  entriesMin: 1,
+  bytesMin: 1,
+  quietAgeSecondsMax: 3600,
+};
+
 /** The defaults of a gateway. */
 export const SESSION_LIMITS: SessionLimits = {
   newPerDayMax: 288,
@@ -121,15 +131,7 @@ export class TestLedger {
       { ranges: this.ranges },
     );
     this.batches = new BatchTable(this.db, {
-      limits: {
-        entriesMax: 1000,
-        bytesMax: 2 ** 30,
-        ageSecondsMax: 600,
-        entriesMin: 1,
-        bytesMin: 1,
-        quietAgeSecondsMax: 3600,
-        ...limits,
-      },
+      limits: { ...BATCH_LIMITS, ...limits },
       gatewayId: GATEWAY.id,
       logId: this.logId,
       files: this.files,

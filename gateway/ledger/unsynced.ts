@@ -25,13 +25,11 @@ export interface UnsyncedBytes {
 export class UnsyncedTable {
   readonly #insert: Database.Statement;
   readonly #deleteOf: Database.Statement;
-  readonly #deleteAll: Database.Statement;
   readonly #all: Database.Statement;
 
   constructor(db: Database.Database) {
     this.#insert = db.prepare('INSERT INTO unsynced (batch, at, bytes) VALUES (?, ?, ?)');
     this.#deleteOf = db.prepare('DELETE FROM unsynced WHERE batch = ?');
-    this.#deleteAll = db.prepare('DELETE FROM unsynced');
     this.#all = db.prepare('SELECT batch, at, bytes FROM unsynced ORDER BY batch, at');
   }
 
@@ -43,10 +41,6 @@ export class UnsyncedTable {
   /** The batch's file is synced, or no longer needed. */
   clear(batch: number): void {
     this.#deleteOf.run(batch);
-  }
-
-  clearAll(): void {
-    this.#deleteAll.run();
   }
 
   /** In the order of batches and places. */

@@ -9,7 +9,7 @@ import { packBatch, transferOf } from '../core/packed.js';
 import type { Decision } from '../core/ports.js';
 import { Ledger } from './ledger.js';
 import { LedgerReader } from './reader.js';
-import { GATEWAY, makeEnvelope, quickKey, SESSION_LIMITS } from './testing.js';
+import { BATCH_LIMITS, GATEWAY, makeEnvelope, quickKey, SESSION_LIMITS } from './testing.js';
 import { WAL_BYTES_MAX } from './wal-keeper.js';
 
 /** Only so that a loaded machine gets through: 20 s on an idle one. */
@@ -74,14 +74,7 @@ it('the WAL stays within its bound while readers overlap, the API reads and back
       dataFolder: folder,
       logHeadFile: join(folder, 'log-head.json'),
       privateKey: GATEWAY.exportPrivateKey(),
-      limits: {
-        entriesMax: 1_000_000,
-        bytesMax: 2 ** 30,
-        ageSecondsMax: 600,
-        entriesMin: 1,
-        bytesMin: 1,
-        quietAgeSecondsMax: 3600,
-      },
+      limits: { ...BATCH_LIMITS, entriesMax: 1_000_000 },
       sessions: SESSION_LIMITS,
       settledBy: 'sealed',
       verifiers: [port2],
