@@ -51,6 +51,7 @@ const FULL: readonly Case[] = [
   caseOf('secp256k1', 64, 500),
   caseOf('secp256k1', 1, 1),
   caseOf('secp256k1', 1, 500),
+  { ...caseOf('secp256k1', 1, 500), window: 1 },
 ];
 
 const QUICK: readonly Case[] = [caseOf('Ed25519', 64, 50), caseOf('secp256k1', 1, 50)];
