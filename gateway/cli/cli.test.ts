@@ -55,6 +55,14 @@ describe('waystone', () => {
         parts.calls.push(options);
         return { movedAside: null };
       },
+      backUpKeys: async (places, options) => {
+        parts.calls.push({ places, ...options });
+        return { file: options.file, gateway: DID, keys: ['gateway', 'next'] };
+      },
+      restoreKeys: async (places, options) => {
+        parts.calls.push({ places, ...options });
+        return { gateway: DID, restored: ['gateway'], kept: ['next'] };
+      },
       fsck: async () => {
         throw new Error('this test checks no ledger');
       },
@@ -326,6 +334,27 @@ describe('waystone', () => {
         value: { error: { code: 'DATA_FOLDER_LOCKED', message: 'a gateway runs' } },
       });
       expect((await run('fsck', '--force')).code).toBe(2);
+    });
+
+    it('keys are backed up and restored under a password from a file, never one from the command line', async () => {
+      const backup = await run('keys', 'backup', '/mnt/usb/keys.json', '--password-file', '/mnt/p');
+      expect(backup.out).toBe(`wrote gateway, next of ${DID} to /mnt/usb/keys.json\n`);
+      const restore = await run(
+        'keys',
+        'restore',
+        '/mnt/usb/keys.json',
+        '--password-file',
+        '/mnt/p',
+      );
+      expect(restore.out).toBe(`keys of ${DID}: restored gateway, there already next\n`);
+      const places = { home, dataFolder: join(home, 'data') };
+      for (const call of parts.calls) {
+        expect(call).toMatchObject({
+          ...{ places, file: '/mnt/usb/keys.json', passwordFile: '/mnt/p' },
+        });
+      }
+      expect((await run('keys', 'backup', '/mnt/usb/keys.json')).code).toBe(2);
+      expect((await run('keys', 'backup', '/k', '--password', 'secret')).code).toBe(2);
     });
 
     it('restore without a backup wants to be told so', async () => {

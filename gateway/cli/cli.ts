@@ -9,6 +9,7 @@ import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
 import { addFsck } from './commands/fsck.js';
 import { addInit } from './commands/init.js';
+import { addKeys } from './commands/keys.js';
 import { addProve } from './commands/prove.js';
 import { addRelays } from './commands/relays.js';
 import { addRestore } from './commands/restore.js';
@@ -44,6 +45,7 @@ const COMMANDS: readonly AddCommand[] = [
   addFsck,
   addBackup,
   addRestore,
+  addKeys,
   addDemo,
 ];
 

@@ -14,6 +14,12 @@ const parts: Parts = {
   async startNewLedger(options) {
     return (await import('../ledger/restore.js')).startNewLedger(options);
   },
+  async backUpKeys(...args) {
+    return (await import('../keys/key-backup.js')).backUpKeys(...args);
+  },
+  async restoreKeys(...args) {
+    return (await import('../keys/key-backup.js')).restoreKeys(...args);
+  },
   async fsck(options) {
     return (await import('../fsck/fsck.js')).fsck(options);
   },

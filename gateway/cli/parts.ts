@@ -5,6 +5,7 @@ import type { DemoOptions, RunningDemo } from '../demo/demo.js';
 import type { DemoScreen } from '../demo/screen.js';
 import type { Finding } from '../forge/preflight.js';
 import type { FsckOptions, FsckResult } from '../fsck/fsck.js';
+import type { backUpKeys, restoreKeys } from '../keys/key-backup.js';
 
 /**
  * The heavy parts of the gateway that some commands need. They are loaded when such a command runs, so that
@@ -25,6 +26,8 @@ export interface Parts {
     dataFolder: string;
     home: string;
   }): Promise<{ movedAside: string | null }>;
+  backUpKeys: typeof backUpKeys;
+  restoreKeys: typeof restoreKeys;
   fsck(options: FsckOptions): Promise<FsckResult>;
   /** Looks at the configured public network, without sending anything. */
   preflight(config: Config): Promise<Finding[]>;

@@ -134,7 +134,8 @@ function newKeyPem(): string {
   return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
 }
 
-async function loadKey(path: string): Promise<GatewayKey> {
+/** A key file of {@link loadKeys}. */
+export async function loadKey(path: string): Promise<GatewayKey> {
   const pem = await readSecret(path);
   let key: KeyObject;
   try {
@@ -161,7 +162,8 @@ async function loadKey(path: string): Promise<GatewayKey> {
   };
 }
 
-async function readSecret(path: string): Promise<string> {
+/** A small file that only its owner may read. @throws WaystoneError KEY_EXPOSED, KEY_UNREADABLE. */
+export async function readSecret(path: string): Promise<string> {
   try {
     const handle = await open(path, 'r');
     try {

@@ -1,7 +1,15 @@
 import { scrypt as nativeScrypt } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BaseWallet, isError, scrypt, Wallet } from 'ethers';
+import {
+  type BaseWallet,
+  computeAddress,
+  encryptKeystoreJson,
+  type HDNodeWallet,
+  isError,
+  scrypt,
+  Wallet,
+} from 'ethers';
 import { messageOf, WaystoneError } from '../core/errors.js';
 
 /** Name of the systemd credential that holds the password: LoadCredential=waystone-chain-password:… */
@@ -56,22 +64,55 @@ export async function unlockKeystore(files: KeystoreFiles): Promise<BaseWallet> 
     // systemd guards the folder of credentials itself, and its files may be readable for the service's group.
     isGuarded: files.passwordFile === '',
   });
+  // An editor ends the file with a line end; a password has none.
+  const wallet = await openKeystore(json, text.replace(/\r?\n$/, ''), {
+    invalid: 'CHAIN_KEYSTORE_INVALID',
+    wrong: 'CHAIN_PASSWORD_WRONG',
+    file: keystoreFile,
+    passwordFile,
+  });
+  return new Wallet(wallet.privateKey);
+}
+
+/** A key, and where it came from a mnemonic that too, as Web3 secret storage, version 3. */
+export async function encryptKey(
+  privateKey: string,
+  password: string,
+  mnemonic?: { path: string; entropy: string },
+): Promise<object> {
+  const account = { address: computeAddress(privateKey), privateKey };
+  const text = await encryptKeystoreJson(
+    mnemonic === undefined ? account : { ...account, mnemonic: { ...mnemonic, locale: 'en' } },
+    password,
+  );
+  return JSON.parse(text);
+}
+
+/**
+ * Opens a keystore of version 3.
+ *
+ * @param said codes and names of the errors.
+ * @throws WaystoneError `invalid` or `wrong`.
+ */
+export async function openKeystore(
+  json: string,
+  password: string,
+  said: { invalid: string; wrong: string; file: string; passwordFile: string },
+): Promise<Wallet | HDNodeWallet> {
   try {
-    // An editor ends the file with a line end; a password has none.
-    const wallet = await Wallet.fromEncryptedJson(json, text.replace(/\r?\n$/, ''));
-    return new Wallet(wallet.privateKey);
+    return await Wallet.fromEncryptedJson(json, password);
   } catch (error) {
     if (isError(error, 'INVALID_ARGUMENT') && /password/i.test(error.shortMessage)) {
       throw new WaystoneError(
-        'CHAIN_PASSWORD_WRONG',
-        `the password in ${passwordFile} does not open ${keystoreFile}`,
+        said.wrong,
+        `the password in ${said.passwordFile} does not open ${said.file}`,
         { cause: error },
       );
     }
     // The library's message may quote the file, so it is not passed on.
     throw new WaystoneError(
-      'CHAIN_KEYSTORE_INVALID',
-      `${keystoreFile} is no keystore of version 3; restore it from a copy, or make a new one and have it appointed`,
+      said.invalid,
+      `${said.file} is no keystore of version 3; restore it from a copy, or make a new one and have it appointed`,
     );
   }
 }
