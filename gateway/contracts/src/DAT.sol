@@ -423,8 +423,11 @@ contract DAT is ERC721, ReentrancyGuard, IDAT {
     function _pending(uint256 tokenId, address asset) private view returns (uint256) {
         uint256 share = _tokens[tokenId].shareRatio;
         if (share == 0) return 0;
-        uint256 acc = _revenue[classOf(tokenId)][asset].accPerShare;
-        return share * acc / SCALE - _claimed[tokenId][asset];
+        Revenue storage revenue = _revenue[classOf(tokenId)][asset];
+        // Whoever has shares has all of the class, so what the division left is his as well: of
+        // what was settled nothing is rounded away, not even for a while.
+        uint256 scaled = share * revenue.accPerShare + revenue.remainder;
+        return scaled / SCALE - _claimed[tokenId][asset];
     }
 
     /// @dev The dataset's token is the only one with shares, so its weight is the class's.
