@@ -55,6 +55,9 @@ describe('waystone', () => {
         parts.calls.push(options);
         return { movedAside: null };
       },
+      openDat: async () => {
+        throw new Error('this test asks no chain');
+      },
       backUpKeys: async (places, options) => {
         parts.calls.push({ places, ...options });
         return { file: options.file, gateway: DID, keys: ['gateway', 'next'] };

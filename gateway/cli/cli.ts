@@ -4,6 +4,7 @@ import { Call } from './call.js';
 import { addBackup } from './commands/backup.js';
 import { addBatches } from './commands/batches.js';
 import { addChain } from './commands/chain.js';
+import { addDat } from './commands/dat.js';
 import { addDatasets } from './commands/datasets.js';
 import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
@@ -41,6 +42,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDatasets,
   addProve,
   addVerify,
+  addDat,
   addChain,
   addFsck,
   addBackup,

@@ -30,6 +30,9 @@ const parts: Parts = {
     const { RpcChainReader } = await import('../forge/chain-reader.js');
     return new RpcChainReader({ url: rpcUrl, datasetForge: forge });
   },
+  async openDat(config, options) {
+    return (await import('../forge/open-dat.js')).openDat(config, options);
+  },
   async runDemo(options, screen) {
     return (await import('../demo/demo.js')).runDemo(options, screen);
   },

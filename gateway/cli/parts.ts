@@ -3,6 +3,8 @@ import type { Config } from '../core/config.js';
 import type { Logger } from '../core/logger.js';
 import type { DemoOptions, RunningDemo } from '../demo/demo.js';
 import type { DemoScreen } from '../demo/screen.js';
+import type { DatClient } from '../forge/dat-client.js';
+import type { OpenDatOptions } from '../forge/open-dat.js';
 import type { Finding } from '../forge/preflight.js';
 import type { FsckOptions, FsckResult } from '../fsck/fsck.js';
 import type { backUpKeys, restoreKeys } from '../keys/key-backup.js';
@@ -33,6 +35,8 @@ export interface Parts {
   preflight(config: Config): Promise<Finding[]>;
   /** Reads datasets from a DatasetForge contract; close it, or its connection keeps the process alive. */
   openChain(options: { rpcUrl: string; forge: string }): Promise<ChainReader & { close(): void }>;
+  /** Data Anchoring Tokens of the configured network; close the client. */
+  openDat(config: Config, options: OpenDatOptions): Promise<DatClient>;
   runDemo(options: DemoOptions, screen: DemoScreen): Promise<RunningDemo>;
   /** Calls `stop` for each SIGTERM and SIGINT. @returns what takes the handler away again. */
   onStopSignal(stop: (signal: string) => void): () => void;

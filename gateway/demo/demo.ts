@@ -11,6 +11,7 @@ import { verifyNative } from '../core/native-signature.js';
 import type { DatasetStatus } from '../core/view.js';
 import { RpcChainReader } from '../forge/chain-reader.js';
 import { type RunningGateway, startGateway } from '../gateway.js';
+import { type MarketResult, useToken } from './market.js';
 import type { DemoScreen } from './screen.js';
 
 export interface DemoOptions {
@@ -31,6 +32,8 @@ export interface DemoResult {
     readonly chainId: number;
     readonly transaction: string;
   }[];
+  /** What the first dataset's token was good for; null when there is none. */
+  readonly market: MarketResult | null;
   /** Whether every dataset passed every check, the chain's included. */
   readonly verified: boolean;
   readonly seconds: number;
@@ -84,6 +87,7 @@ export async function runDemo(options: DemoOptions, screen: DemoScreen): Promise
     await gateway.view.sealNow();
     const datasets = await forged(gateway, screen);
     const verified = await verifyAll(gateway, datasets, screen);
+    const market = await useToken(gateway, config.dataFolder, datasets[0], screen);
     const result: DemoResult = {
       frames: sent.storedFrames,
       envelopes: sent.storedEnvelopes,
@@ -95,6 +99,7 @@ export async function runDemo(options: DemoOptions, screen: DemoScreen): Promise
         chainId: dat?.chainId ?? 0,
         transaction: dat?.transaction ?? '',
       })),
+      market,
       verified: verified && sent.refusedEnvelopes === 0,
       seconds: Math.round((performance.now() - startedAtMs) / 100) / 10,
     };
