@@ -4,10 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Device, DeviceKey, type ReceiptEvent } from '@waystone/device-sdk';
 import { replayDrive } from '@waystone/firmware-bridge';
 import { toHex } from '@waystone/proto';
+import { Wallet } from 'ethers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyPath } from '../../gateway/audit/verify.js';
+import { runCli } from '../../gateway/cli/cli.js';
+import type { Parts } from '../../gateway/cli/parts.js';
+import { processTerminal } from '../../gateway/cli/terminal.js';
 import type { DatasetStatus, GatewayStatus } from '../../gateway/core/view.js';
 import { RpcChainReader } from '../../gateway/forge/chain-reader.js';
+import { openDat } from '../../gateway/forge/open-dat.js';
 import { makeHome, removeHome, startInProcess, type TestGateway } from '../harness/gateway.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -66,6 +71,19 @@ describe('a recorded drive', () => {
     return counts;
   };
 
+  /** What `waystone dat … --json` answers. */
+  const cli = async (...args: string[]) => {
+    const out: string[] = [];
+    const terminal = {
+      ...processTerminal,
+      environment: { WAYSTONE_HOME: home, WAYSTONE_URL: `http://127.0.0.1:${gateway.httpPort}` },
+      out: (text: string) => out.push(text),
+      err: (text: string) => out.push(text),
+    };
+    await runCli(['dat', ...args, '--json'], terminal, { openDat } as unknown as Parts);
+    return JSON.parse(out.join(''));
+  };
+
   it('is stored, included and finally owned, and the device is told each', () => {
     expect(kinds()).toEqual({ stored: 60, included: 60, final: 3 });
     const tokens = events.flatMap(({ receipt: { body } }) =>
@@ -96,6 +114,44 @@ describe('a recorded drive', () => {
       }
     } finally {
       chain.close();
+    }
+  });
+
+  it('has tokens that are licensed, used, paid for and claimed from the command line', async () => {
+    const { root } = datasets[0] as DatasetStatus;
+    const buyer = Wallet.createRandom();
+    const licence = await cli('licence', root, '--to', buyer.address, '--quota', '3');
+    const show = await cli('show', root);
+    expect(show).toMatchObject({ kind: 'dataset', owner: status.chain.idao, quotaLeft: '10000' });
+    expect(show.licences).toEqual([licence.tokenId]);
+    expect(await cli('show', `#${licence.tokenId}`)).toMatchObject({
+      ...{ kind: 'licence', owner: buyer.address, quotaLeft: '3' },
+    });
+    const used = await cli('usage', root, '--record', '7', '--metric', 'query');
+    expect(used).toMatchObject({ quotaLeft: '9993' });
+    expect((await cli('usage', root)).usage).toMatchObject([{ metric: 'query', amount: '7' }]);
+    const wei = '10000000000000001';
+    const paid = await cli('revenue', root, '--pay', '0.010000000000000001');
+    expect(paid).toMatchObject({ settled: wei, claimed: '0', pending: wei });
+    expect(await cli('claim', root)).toMatchObject({ amount: wei, to: status.chain.idao });
+    expect(await cli('revenue', root)).toMatchObject({ claimed: wei, pending: '0' });
+
+    const refusals: [string[], string][] = [
+      [['claim', root], 'DAT_NOTHING_PENDING'],
+      [['usage', root, '--record', '9994'], 'DAT_QUOTA_EXCEEDED'],
+      [['show', '#999'], 'DAT_UNKNOWN'],
+      [['show', 'abcd'], 'DATASET_UNKNOWN'],
+      [['show', 'what'], 'USAGE'],
+      [['licence', root, '--to', '0x12', '--quota', '3'], 'USAGE'],
+      [['licence', root, '--to', buyer.address, '--quota', '-3'], 'USAGE'],
+      [['revenue', root, '--pay', '1e3'], 'USAGE'],
+      [
+        ['claim', root, '--keystore', '/nowhere', '--password-file', '/nowhere'],
+        'CHAIN_KEYSTORE_MISSING',
+      ],
+    ];
+    for (const [args, code] of refusals) {
+      expect((await cli(...args)).error, args.join(' ')).toMatchObject({ code });
     }
   });
 
