@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { benchDisk } from './benches/disk.js';
+import { benchGas } from './benches/gas.js';
 import { benchGrowth, type GrowthPoint } from './benches/growth.js';
 import { benchIdle } from './benches/idle.js';
 import { benchIngest, type IngestReport, nameOf } from './benches/ingest.js';
@@ -67,6 +68,9 @@ switch (options.what) {
   }
   case 'starve':
     tell('starve', await benchStarve({ quick, say }));
+    break;
+  case 'gas':
+    tell('gas', await benchGas({ say }));
     break;
   case 'growth': {
     const report = await benchGrowth({ quick, frames: million, say });

@@ -10,6 +10,7 @@ export const BENCHES = [
   'overload',
   'starve',
   'growth',
+  'gas',
 ] as const;
 
 export interface BenchOptions {

@@ -125,6 +125,13 @@ const calls = {
     for (const { client } of devices) client?.run(window);
   },
 
+  /** Sends so many envelopes of each device at once. */
+  send: (count: number): void => {
+    for (const { client } of devices) {
+      for (let k = 0; k < count; k++) client?.sendNext();
+    }
+  },
+
   hold: (): void => {
     for (const { client } of devices) client?.hold();
   },
