@@ -55,6 +55,9 @@ describe('waystone', () => {
         parts.calls.push(options);
         return { movedAside: null };
       },
+      openIdao: async () => {
+        throw new Error('this test asks no chain');
+      },
       openDat: async () => {
         throw new Error('this test asks no chain');
       },

@@ -9,6 +9,7 @@ import { addDatasets } from './commands/datasets.js';
 import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
 import { addFsck } from './commands/fsck.js';
+import { addIdao } from './commands/idao.js';
 import { addInit } from './commands/init.js';
 import { addKeys } from './commands/keys.js';
 import { addProve } from './commands/prove.js';
@@ -42,6 +43,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDatasets,
   addProve,
   addVerify,
+  addIdao,
   addDat,
   addChain,
   addFsck,

@@ -30,8 +30,11 @@ const parts: Parts = {
     const { RpcChainReader } = await import('../forge/chain-reader.js');
     return new RpcChainReader({ url: rpcUrl, datasetForge: forge });
   },
+  async openIdao(config, options) {
+    return (await import('../forge/open-clients.js')).openIdao(config, options);
+  },
   async openDat(config, options) {
-    return (await import('../forge/open-dat.js')).openDat(config, options);
+    return (await import('../forge/open-clients.js')).openDat(config, options);
   },
   async runDemo(options, screen) {
     return (await import('../demo/demo.js')).runDemo(options, screen);

@@ -4,7 +4,8 @@ import type { Logger } from '../core/logger.js';
 import type { DemoOptions, RunningDemo } from '../demo/demo.js';
 import type { DemoScreen } from '../demo/screen.js';
 import type { DatClient } from '../forge/dat-client.js';
-import type { OpenDatOptions } from '../forge/open-dat.js';
+import type { IdaoClient } from '../forge/idao-client.js';
+import type { ClientOptions } from '../forge/open-clients.js';
 import type { Finding } from '../forge/preflight.js';
 import type { FsckOptions, FsckResult } from '../fsck/fsck.js';
 import type { backUpKeys, restoreKeys } from '../keys/key-backup.js';
@@ -35,8 +36,10 @@ export interface Parts {
   preflight(config: Config): Promise<Finding[]>;
   /** Reads datasets from a DatasetForge contract; close it, or its connection keeps the process alive. */
   openChain(options: { rpcUrl: string; forge: string }): Promise<ChainReader & { close(): void }>;
+  /** The iDAO of the configured network; close the client. */
+  openIdao(config: Config, options: ClientOptions): Promise<IdaoClient>;
   /** Data Anchoring Tokens of the configured network; close the client. */
-  openDat(config: Config, options: OpenDatOptions): Promise<DatClient>;
+  openDat(config: Config, options: ClientOptions): Promise<DatClient>;
   runDemo(options: DemoOptions, screen: DemoScreen): Promise<RunningDemo>;
   /** Calls `stop` for each SIGTERM and SIGINT. @returns what takes the handler away again. */
   onStopSignal(stop: (signal: string) => void): () => void;

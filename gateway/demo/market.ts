@@ -6,7 +6,7 @@ import { connectChain } from '../forge/chain-client.js';
 import { DatClient } from '../forge/dat-client.js';
 import { LOCAL_CHAIN_ID, LocalChain } from '../forge/local-chain.js';
 import { loadLocalKeys } from '../forge/local-keys.js';
-import { localDatPlace } from '../forge/open-dat.js';
+import { localDatPlace } from '../forge/open-clients.js';
 import type { RunningGateway } from '../gateway.js';
 import type { DemoScreen } from './screen.js';
 

@@ -208,10 +208,10 @@ describe('what is refused', () => {
 
   it('to sign without a key or without coin', async () => {
     await expect(clientOf(null).settle(classId, 1n)).rejects.toMatchObject({
-      code: 'DAT_KEY_MISSING',
+      code: 'CHAIN_KEY_MISSING',
     });
     const poor = clientOf(Wallet.createRandom() as unknown as Wallet);
-    await expect(poor.settle(classId, 0n)).rejects.toMatchObject({ code: 'DAT_REFUSED' });
+    await expect(poor.settle(classId, 0n)).rejects.toMatchObject({ code: 'CHAIN_CALL_REFUSED' });
     await expect(poor.settle(classId, 1n)).rejects.toMatchObject({ code: 'CHAIN_BALANCE_LOW' });
   });
 

@@ -1,30 +1,18 @@
 import {
   type BaseWallet,
   type ContractTransaction,
-  formatEther,
   type TransactionReceipt,
   ZeroAddress,
 } from 'ethers';
 import { DAT__factory, IDAO__factory } from '../contracts/types/index.js';
-import { messageOf, WaystoneError } from '../core/errors.js';
-import { checkChainId, describeRevert, hasCode, type Revert, readRevert } from './chain-client.js';
-import { ChainProvider } from './chain-provider.js';
-import { chooseFees, type FeeRules, feeFields, readMarket } from './fees.js';
-
-/** Room over the node's guess of a transaction's gas, in per mille. */
-const GAS_ROOM_PER_MILLE = 1_200n;
-
-/** Longest wait for one transaction to be mined, ms. It may still be mined after that. */
-const MINED_WAIT_MS = 120_000;
+import { WaystoneError } from '../core/errors.js';
+import { hasCode } from './chain-client.js';
+import { type ChainPlace, ChainSender, type SentTransaction, told } from './chain-sender.js';
+import { explain, shortToken } from './refusals.js';
 
 /** Where a DAT contract is. */
-export interface DatPlace {
-  readonly urls: readonly string[];
-  readonly chainId: number;
+export interface DatPlace extends ChainPlace {
   readonly dat: string;
-  readonly fees: FeeRules;
-  /** Blocks that must stand on a transaction, its own included. */
-  readonly confirmations: number;
 }
 
 /** A token as the contract tells it. Amounts are decimal strings of the asset's smallest unit. */
@@ -67,31 +55,22 @@ export interface DatRevenue {
   readonly pending: string;
 }
 
-/** A transaction that is confirmed. */
-export interface DatTransaction {
-  readonly transaction: string;
-  readonly block: number;
-  readonly gas: number;
-}
-
 /**
  * Data Anchoring Tokens, read and used: licences, quota, revenue. Whoever owns an iDAO acts for the tokens that it holds.
  * Everything is tried on the node before it is signed, so a refusal costs nothing and says why.
  */
 export class DatClient {
   readonly #place: DatPlace;
-  readonly #provider: ChainProvider;
-  readonly #signer: BaseWallet | null;
+  readonly #sender: ChainSender;
 
   /** @param signer null for reading only. */
   constructor(place: DatPlace, signer: BaseWallet | null) {
     this.#place = place;
-    this.#provider = new ChainProvider(place.urls, place.chainId);
-    this.#signer = signer;
+    this.#sender = new ChainSender(place, signer);
   }
 
   close(): void {
-    this.#provider.destroy();
+    this.#sender.close();
   }
 
   /** @throws WaystoneError CHAIN_CONTRACT_MISSING, DAT_UNKNOWN, and for a node that cannot be asked. */
@@ -169,12 +148,12 @@ export class DatClient {
    * Issues a licence: a token with a quota and an end, without a share.
    *
    * @param expireAt last second of validity, Unix seconds; 0 for never.
-   * @throws WaystoneError DAT_NOT_AUTHORISED, DAT_EXPIRY_PAST, DAT_REFUSED.
+   * @throws WaystoneError DAT_NOT_AUTHORISED, DAT_EXPIRY_PAST, CHAIN_CALL_REFUSED.
    */
   async issueLicence(
     classId: bigint,
     licence: { to: string; quota: bigint; expireAt: number },
-  ): Promise<DatTransaction & { tokenId: string }> {
+  ): Promise<SentTransaction & { tokenId: string }> {
     const dat = await this.#contract();
     const call = await dat.mint.populateTransaction(
       ...([classId, licence.to, licence.quota, 0n, licence.expireAt] as const),
@@ -187,33 +166,33 @@ export class DatClient {
   }
 
   /** Records calls, which come off the token's quota. @throws WaystoneError DAT_QUOTA_EXCEEDED, DAT_EXPIRED, … */
-  async recordUsage(tokenId: bigint, metric: string, amount: bigint): Promise<DatTransaction> {
+  async recordUsage(tokenId: bigint, metric: string, amount: bigint): Promise<SentTransaction> {
     const dat = await this.#contract();
     const call = await dat.recordUsage.populateTransaction(tokenId, metricBytes(metric), amount);
     return told(await this.#actFor(tokenId, call));
   }
 
   /** Pays coin to a class, for whoever has its shares. Anyone may. @throws WaystoneError DAT_NO_SHARE, … */
-  async settle(classId: bigint, amountWei: bigint): Promise<DatTransaction> {
+  async settle(classId: bigint, amountWei: bigint): Promise<SentTransaction> {
     const dat = await this.#contract();
     const call = await dat.settleRevenueETH.populateTransaction(classId, { value: amountWei });
-    return told(await this.#send(call));
+    return told(await this.#sender.send(call));
   }
 
   /**
    * Claims what is pending, to the token's owner unless `to` says otherwise.
    *
-   * @throws WaystoneError DAT_NOTHING_PENDING, DAT_NOT_AUTHORISED, DAT_REFUSED.
+   * @throws WaystoneError DAT_NOTHING_PENDING, DAT_NOT_AUTHORISED, CHAIN_CALL_REFUSED.
    */
   async claim(
     tokenId: bigint,
     { asset = ZeroAddress, to }: { asset?: string; to?: string } = {},
-  ): Promise<DatTransaction & { amount: string; to: string }> {
+  ): Promise<SentTransaction & { amount: string; to: string }> {
     const { owner, pending } = await this.view(tokenId, asset);
     if (pending === '0') {
       throw new WaystoneError(
         'DAT_NOTHING_PENDING',
-        `token ${short(tokenId)} has nothing to claim in ${assetName(asset)}; waystone dat revenue shows what was paid and claimed`,
+        `token ${shortToken(tokenId)} has nothing to claim in ${assetName(asset)}; waystone dat revenue shows what was paid and claimed`,
       );
     }
     const dat = await this.#contract();
@@ -227,104 +206,36 @@ export class DatClient {
   }
 
   async #contract() {
-    const { dat, chainId } = this.#place;
-    await checkChainId(this.#provider, chainId);
-    if (!(await hasCode(this.#provider, dat))) {
-      throw new WaystoneError(
-        'CHAIN_CONTRACT_MISSING',
-        `there is no contract at ${dat} on chain ${chainId}; check chain.network and chain.datAddress`,
-      );
-    }
-    return DAT__factory.connect(dat, this.#provider);
+    const { dat } = this.#place;
+    await this.#sender.requireContract(dat, 'chain.datAddress');
+    return DAT__factory.connect(dat, this.#sender.provider);
   }
 
   /** Sends a call that the token's owner has to make: by himself, or through the iDAO that he owns. */
   async #actFor(tokenId: bigint, call: ContractTransaction): Promise<TransactionReceipt> {
-    const { address } = this.#needSigner();
+    const address = this.#sender.address;
     const { owner, classId } = await this.view(tokenId);
     const dat = await this.#contract();
     if (same(owner, address) || (await dat.isApprovedForClass(owner, classId, address))) {
-      return await this.#send(call);
+      return await this.#sender.send(call);
     }
-    const idao = IDAO__factory.connect(owner, this.#provider);
-    const idaoOwner = (await hasCode(this.#provider, owner))
+    const idao = IDAO__factory.connect(owner, this.#sender.provider);
+    const idaoOwner = (await hasCode(this.#sender.provider, owner))
       ? await idao.owner().catch(() => null)
       : null;
     if (idaoOwner === null || !same(idaoOwner, address)) {
       throw new WaystoneError(
         'DAT_NOT_AUTHORISED',
-        `token ${short(tokenId)} belongs to ${owner}${idaoOwner === null ? '' : `, an iDAO of ${idaoOwner}`}; ${address} may not act for it. Use the owner's key, or have the owner approve this one for the class`,
+        `token ${shortToken(tokenId)} belongs to ${owner}${idaoOwner === null ? '' : `, an iDAO of ${idaoOwner}`}; ${address} may not act for it. Use the owner's key, or have the owner approve this one for the class`,
       );
     }
-    return await this.#send(await idao.execute.populateTransaction(call.to, 0n, call.data));
-  }
-
-  async #send(call: ContractTransaction): Promise<TransactionReceipt> {
-    const signer = this.#needSigner().connect(this.#provider);
-    const { chainId, fees, confirmations } = this.#place;
-    const request = { ...call, from: signer.address, chainId };
-    const balance = await this.#provider.getBalance(signer.address);
-    const checkBalance = (needed: bigint): void => {
-      if (balance >= needed) return;
-      throw new WaystoneError(
-        'CHAIN_BALANCE_LOW',
-        `${signer.address} has ${formatEther(balance)} coin, up to ${formatEther(needed)} are needed; send it some`,
-      );
-    };
-    checkBalance(call.value ?? 0n);
-    let gas: bigint;
-    try {
-      await this.#provider.call(request);
-      gas = ((await this.#provider.estimateGas(request)) * GAS_ROOM_PER_MILLE) / 1_000n;
-    } catch (error) {
-      throw explain(error);
-    }
-    const offered = chooseFees(await readMarket(this.#provider, fees), fees, null);
-    checkBalance(gas * offered.maxFeeWei + (call.value ?? 0n));
-    const sent = await signer.sendTransaction({
-      ...call,
-      ...feeFields(offered),
-      chainId,
-      gasLimit: gas,
-    });
-    let receipt: TransactionReceipt | null;
-    try {
-      receipt = await sent.wait(confirmations, MINED_WAIT_MS);
-    } catch (error) {
-      if (readRevert(error) !== null) throw explain(error);
-      throw new WaystoneError(
-        'DAT_UNCONFIRMED',
-        `transaction ${sent.hash} was sent and is not confirmed: ${messageOf(error)}. It may still be; look at it before you send the same again`,
-        { cause: error },
-      );
-    }
-    if (receipt === null) throw new TypeError(`no receipt of ${sent.hash}`);
-    return receipt;
-  }
-
-  #needSigner(): BaseWallet {
-    if (this.#signer !== null) return this.#signer;
-    throw new WaystoneError(
-      'DAT_KEY_MISSING',
-      'this needs a key to sign with: give --keystore and --password-file',
-    );
+    return await this.#sender.send(await idao.execute.populateTransaction(call.to, 0n, call.data));
   }
 }
-
-const told = ({ hash, blockNumber, gasUsed }: TransactionReceipt): DatTransaction => ({
-  transaction: hash,
-  block: blockNumber,
-  gas: Number(gasUsed),
-});
 
 const same = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
 
 const assetName = (asset: string): string => (asset === ZeroAddress ? 'coin' : asset);
-
-function short(tokenId: bigint | string): string {
-  const text = String(tokenId);
-  return text.length > 12 ? `${text.slice(0, 8)}…${text.slice(-4)}` : text;
-}
 
 /** Names of up to 32 bytes stand in the event as they are, filled up with zeros. */
 function metricBytes(name: string): string {
@@ -340,43 +251,4 @@ function metricBytes(name: string): string {
 
 function metricName(hex: string): string {
   return Buffer.from(hex.slice(2), 'hex').toString('utf8').replace(/\0+$/, '');
-}
-
-/** A contract's refusal in words; other errors as they are. */
-function explain(error: unknown): unknown {
-  const revert = readRevert(error);
-  if (revert === null) return error;
-  const [code, message] = wordsOf(revert);
-  return new WaystoneError(code, message, { cause: error });
-}
-
-function wordsOf(revert: Revert): [code: string, message: string] {
-  const [first, second, third] = revert.args.map(String);
-  switch (revert.name) {
-    case 'QuotaExceeded':
-      return [
-        'DAT_QUOTA_EXCEEDED',
-        `token ${short(first ?? '')} has ${second} calls left, ${third} are wanted; record less, or have its issuer issue another licence`,
-      ];
-    case 'TokenExpired':
-      return [
-        'DAT_EXPIRED',
-        `token ${short(first ?? '')} ended at ${new Date(Number(second) * 1_000).toISOString()}; have its issuer issue another licence`,
-      ];
-    case 'ExpiryInPast':
-      return ['DAT_EXPIRY_PAST', 'the licence would end in the past; name a later end'];
-    case 'UnknownClass':
-    case 'ERC721NonexistentToken':
-      return [
-        'DAT_UNKNOWN',
-        `there is no token ${short(first ?? '')} in this contract; waystone datasets list shows those of this gateway`,
-      ];
-    case 'NoActiveShare':
-      return [
-        'DAT_NO_SHARE',
-        "nobody could claim it: the dataset's token has expired. Nothing was paid",
-      ];
-    default:
-      return ['DAT_REFUSED', `the contract refuses it: ${describeRevert(revert)}`];
-  }
 }

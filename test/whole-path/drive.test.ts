@@ -12,7 +12,7 @@ import type { Parts } from '../../gateway/cli/parts.js';
 import { processTerminal } from '../../gateway/cli/terminal.js';
 import type { DatasetStatus, GatewayStatus } from '../../gateway/core/view.js';
 import { RpcChainReader } from '../../gateway/forge/chain-reader.js';
-import { openDat } from '../../gateway/forge/open-dat.js';
+import { openDat, openIdao } from '../../gateway/forge/open-clients.js';
 import { makeHome, removeHome, startInProcess, type TestGateway } from '../harness/gateway.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -71,8 +71,10 @@ describe('a recorded drive', () => {
     return counts;
   };
 
-  /** What `waystone dat … --json` answers. */
-  const cli = async (...args: string[]) => {
+  const cli = (...args: string[]) => waystone('dat', ...args);
+
+  /** What `waystone … --json` answers. */
+  const waystone = async (...args: string[]) => {
     const out: string[] = [];
     const terminal = {
       ...processTerminal,
@@ -80,7 +82,7 @@ describe('a recorded drive', () => {
       out: (text: string) => out.push(text),
       err: (text: string) => out.push(text),
     };
-    await runCli(['dat', ...args, '--json'], terminal, { openDat } as unknown as Parts);
+    await runCli([...args, '--json'], terminal, { openDat, openIdao } as unknown as Parts);
     return JSON.parse(out.join(''));
   };
 
@@ -152,6 +154,31 @@ describe('a recorded drive', () => {
     ];
     for (const [args, code] of refusals) {
       expect((await cli(...args)).error, args.join(' ')).toMatchObject({ code });
+    }
+  });
+
+  it('belongs to an iDAO that its owner runs from the command line', async () => {
+    const { idao } = status.chain;
+    const before = await waystone('idao', 'show');
+    expect(before).toMatchObject({ idao, tokens: 3, bond: { amount: '0' } });
+    expect(before.operators).toHaveLength(1);
+    const operator = Wallet.createRandom().address;
+    await waystone('idao', 'operators', 'add', operator);
+    await waystone('idao', 'bond', 'deposit', '0.5');
+    await waystone('idao', 'bond', 'request', '0.25');
+    expect(await waystone('idao', 'show')).toMatchObject({
+      operators: [...before.operators, operator],
+      bond: { amount: '500000000000000000', requested: '250000000000000000' },
+    });
+    await waystone('idao', 'operators', 'remove', operator);
+    expect((await waystone('idao', 'show')).operators).toEqual(before.operators);
+    for (const [args, code] of [
+      [['create'], 'IDAO_EXISTS'],
+      [['operators', 'add', 'me'], 'USAGE'],
+      [['bond', 'deposit', '-1'], 'USAGE'],
+      [['bond', 'request', '0.51'], 'BOND_TOO_SMALL'],
+    ] as const) {
+      expect((await waystone('idao', ...args)).error, args.join(' ')).toMatchObject({ code });
     }
   });
 

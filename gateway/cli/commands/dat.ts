@@ -1,18 +1,12 @@
-import type { Command } from 'commander';
-import { loadConfig } from '../../config/index.js';
 import { WaystoneError } from '../../core/errors.js';
-import type { DatasetStatus, GatewayStatus } from '../../core/view.js';
-import type { DatClient, DatTransaction } from '../../forge/dat-client.js';
+import type { DatasetStatus } from '../../core/view.js';
+import type { DatClient } from '../../forge/dat-client.js';
 import { coinOf, weiOf } from '../amounts.js';
 import type { Call } from '../call.js';
+import { chainOf, type KeyFlags, sent, withKey } from '../chain-options.js';
 import type { AddCommand } from '../cli.js';
 import { completeRoot } from '../complete-root.js';
 import { date, pairs, plain, table } from '../format.js';
-
-interface KeyFlags {
-  readonly keystore?: string;
-  readonly passwordFile?: string;
-}
 
 const NATIVE = `0x${'0'.repeat(40)}`;
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
@@ -75,11 +69,6 @@ Example:
     .addHelpText('after', '\nExample:\n  waystone dat claim 3f9a62c1');
   act<ClaimFlags>(claim, collect);
 };
-
-const withKey = (command: Command): Command =>
-  command
-    .option('--keystore <file>', 'keystore (version 3) of whoever signs')
-    .option('--password-file <file>', 'its password; else the credential waystone-chain-password');
 
 interface LicenceFlags extends KeyFlags {
   readonly to: string;
@@ -213,28 +202,15 @@ async function collect(call: Call<ClaimFlags>, given = ''): Promise<undefined> {
   return undefined;
 }
 
-const sent = ({ transaction, gas }: DatTransaction): string =>
-  `\n  transaction ${transaction}, ${gas} gas\n`;
-
 /** Opens the configured network's tokens, and finds the one that is meant. */
 async function withDat(
   call: Call<KeyFlags>,
   given: string,
   run: (client: DatClient, tokenId: bigint) => Promise<void>,
 ): Promise<void> {
-  const { home, parts, terminal, options } = call;
-  const config = loadConfig({ home, environment: terminal.environment });
   const tokenId = await tokenOf(call, given);
-  const localUrl =
-    config.chain.network === 'local'
-      ? (await (await call.api()).get<GatewayStatus>('/v1/status')).chain.rpcUrl
-      : '';
-  const client = await parts.openDat(config, {
-    localUrl,
-    keystoreFile: options.keystore ?? '',
-    passwordFile: options.passwordFile ?? '',
-    credentialsFolder: terminal.environment.CREDENTIALS_DIRECTORY ?? '',
-  });
+  const { config, options } = await chainOf(call);
+  const client = await call.parts.openDat(config, options);
   try {
     await run(client, tokenId);
   } finally {

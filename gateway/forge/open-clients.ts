@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import type { BaseWallet } from 'ethers';
+import type { ChainConfig, Config } from '../core/config.js';
+import { WaystoneError } from '../core/errors.js';
+import type { ChainPlace } from './chain-sender.js';
+import { DatClient, type DatPlace } from './dat-client.js';
+import { IdaoClient, type IdaoPlace } from './idao-client.js';
+import { unlockKeystore } from './keystore.js';
+import { LOCAL_CHAIN_ID, LocalChain } from './local-chain.js';
+import { type LocalKeys, loadLocalKeys } from './local-keys.js';
+import type { PublicNetworkName } from './networks.js';
+import { describeMissing, publicChain } from './public-chain.js';
+
+export interface ClientOptions {
+  /** Where the local chain's node answers; "" on other networks. */
+  readonly localUrl: string;
+  /** Keystore of whoever signs; "" takes the local chain's owner, and on other networks nobody. */
+  readonly keystoreFile: string;
+  readonly passwordFile: string;
+  /** `$CREDENTIALS_DIRECTORY`, or "". */
+  readonly credentialsFolder: string;
+}
+
+/**
+ * The tokens of the configured network.
+ *
+ * @throws WaystoneError CHAIN_NONE, CHAIN_UNREACHABLE, FORGE_NO_ADDRESSES, and what {@link unlockKeystore} throws.
+ */
+export async function openDat(config: Config, options: ClientOptions): Promise<DatClient> {
+  const { place, signer, missing } = await look(config, options);
+  if (place.dat === '') throw new WaystoneError('FORGE_NO_ADDRESSES', missing);
+  return new DatClient(place, signer);
+}
+
+/** The iDAO of the configured network. @throws WaystoneError as {@link openDat}. */
+export async function openIdao(config: Config, options: ClientOptions): Promise<IdaoClient> {
+  const { place, signer, missing } = await look(config, options);
+  if (place.factory === '' || place.datasetForge === '') {
+    throw new WaystoneError('FORGE_NO_ADDRESSES', missing);
+  }
+  return new IdaoClient(place, signer);
+}
+
+/** The tokens of a gateway's own chain. */
+export function localDatPlace({ contracts }: LocalKeys, url: string): DatPlace {
+  return { ...localChain(url), dat: contracts.dat };
+}
+
+async function look(
+  config: Config,
+  options: ClientOptions,
+): Promise<{ place: IdaoPlace; signer: BaseWallet | null; missing: string }> {
+  const { network } = config.chain;
+  if (network === 'none') {
+    throw new WaystoneError(
+      'CHAIN_NONE',
+      'no chain is configured, so there are neither tokens nor an iDAO; set chain.network',
+    );
+  }
+  const { localUrl, keystoreFile, passwordFile, credentialsFolder } = options;
+  const given =
+    keystoreFile === ''
+      ? null
+      : await unlockKeystore({ keystoreFile, passwordFile, credentialsFolder });
+  if (network !== 'local') {
+    const chain = publicChain(config.chain as ChainConfig & { network: PublicNetworkName });
+    const { urls, chainId, contracts, idao, fees, confirmations } = chain;
+    const place = { urls, chainId, fees, confirmations, ...contracts, idao };
+    return { place, signer: given, missing: describeMissing(chain) };
+  }
+  if (localUrl === '') {
+    throw new WaystoneError(
+      'CHAIN_UNREACHABLE',
+      'the local chain is not up; waystone status says why',
+    );
+  }
+  const keys = loadLocalKeys(LocalChain.keyFile(join(config.dataFolder, 'chain')));
+  const place = { ...localChain(localUrl), ...keys.contracts, idao: keys.idao };
+  return { place, signer: given ?? keys.owner, missing: '' };
+}
+
+function localChain(url: string): ChainPlace {
+  return {
+    urls: [url],
+    chainId: LOCAL_CHAIN_ID,
+    fees: { kind: 'auto', ceilingWei: null },
+    confirmations: 1,
+  };
+}
