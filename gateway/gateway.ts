@@ -17,6 +17,7 @@ import type { Config } from './core/config.js';
 import { compactDevice } from './core/device-record.js';
 import { makeFolder } from './core/durable.js';
 import { messageOf, WaystoneError } from './core/errors.js';
+import { ForgePause } from './core/forge-pause.js';
 import { GatewayKey } from './core/gateway-key.js';
 import type { Logger } from './core/logger.js';
 import { makeMetrics } from './core/metrics.js';
@@ -97,8 +98,10 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
 
   try {
     // The chain's addresses are known before the chain runs, and with them the realm.
+    const forgePause = new ForgePause(config.dataFolder);
     const forge = await openForge(config, {
       logger,
+      isPaused: () => forgePause.isOn,
       gateway: { id: toHex(key.id), publicKey: toHex(key.publicKey.bytes) },
       journal: () => ledger.calls,
       datasets: {
@@ -315,6 +318,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       sealer,
       disk,
       forge,
+      forgePause,
       metrics,
       duplicates: () => duplicates,
       httpAddress,

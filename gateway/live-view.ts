@@ -4,6 +4,7 @@ import { keyFromDid } from '@waystone/proto';
 import type { Clock } from './core/clock.js';
 import type { Config } from './core/config.js';
 import { WaystoneError } from './core/errors.js';
+import type { ForgePause } from './core/forge-pause.js';
 import type { ForgeStage } from './core/forge-stage.js';
 import type { Metrics } from './core/metrics.js';
 import type { DeviceRecord } from './core/ports.js';
@@ -14,6 +15,7 @@ import type {
   BatchStatus,
   DatasetStatus,
   DeviceStatus,
+  ForgeView,
   GatewayStatus,
   GatewayView,
   ProofAnswer,
@@ -41,6 +43,7 @@ export interface LiveViewDeps {
   readonly sealer: Sealer;
   readonly disk: DiskKeeper;
   readonly forge: ForgeStage;
+  readonly forgePause: ForgePause;
   readonly metrics: Metrics;
   readonly duplicates: () => number;
   readonly httpAddress: () => string;
@@ -92,6 +95,13 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     root: batch.root,
     waitsFor: waitsFor(batch),
     dat: batch.dat,
+  });
+
+  const forgeView = (): ForgeView => ({
+    network: forge.network,
+    chainId: forge.chainId,
+    isPaused: deps.forgePause.isOn,
+    ...forge.status(),
   });
 
   const ageSeconds = (batch: BatchRecord): number =>
@@ -335,6 +345,12 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     setRelayDevices: async (name, devices) =>
       toRelayStatus(await deps.setRelayDevices(name, devices)),
     removeRelay: async (name) => toRelayStatus(await deps.removeRelay(name)),
+    forge: async () => forgeView(),
+    changeForge: async (change) => {
+      if (change !== 'retry') deps.forgePause.set(change === 'pause');
+      forge.retry();
+      return forgeView();
+    },
     sealNow: async () => {
       const closed = await deps.ledger.calls.closeDue(clock.nowUs(), true);
       await sealer.nudge();

@@ -6,6 +6,7 @@ import type {
   BatchStatus,
   DatasetStatus,
   DeviceStatus,
+  ForgeView,
   GatewayStatus,
   GatewayView,
   ProofAnswer,
@@ -27,6 +28,10 @@ export class MemoryGatewayView implements GatewayView {
   readonly proofs = new Map<string, ProofAnswer>();
   statusRow: GatewayStatus = exampleStatus();
   unready: string | null = null;
+  forgeRow: ForgeView = {
+    ...{ network: 'local', chainId: 31_337, isPaused: false, state: 'idle', why: '' },
+    ...{ reachable: true, headBlock: 12, lastError: null, datasets: [] },
+  };
   /** Thrown by every question until it is taken away. */
   failure: Error | null = null;
 
@@ -150,6 +155,15 @@ export class MemoryGatewayView implements GatewayView {
     if (row === undefined) throw new WaystoneError('RELAY_UNKNOWN', `there is no relay ${name}`);
     this.relayRows.delete(name);
     return this.#answer(row);
+  }
+
+  async forge(): Promise<ForgeView> {
+    return this.#answer(this.forgeRow);
+  }
+
+  async changeForge(change: 'retry' | 'pause' | 'resume'): Promise<ForgeView> {
+    if (change !== 'retry') this.forgeRow = { ...this.forgeRow, isPaused: change === 'pause' };
+    return this.forge();
   }
 
   async sealNow(): Promise<number[]> {

@@ -79,6 +79,10 @@ describe('HTTP API', () => {
       'POST /v1/relays',
       'PUT /v1/relays/depot/devices',
       'DELETE /v1/relays/depot',
+      'GET /v1/forge',
+      'POST /v1/forge/retry',
+      'POST /v1/forge/pause',
+      'POST /v1/forge/resume',
       'GET /v1/batches',
       'POST /v1/batches/seal',
       'GET /v1/batches/1',
@@ -263,6 +267,14 @@ describe('HTTP API', () => {
         404,
         'RELAY_UNKNOWN',
       );
+    });
+
+    it('tells how datasets go on chain, and pauses that on request', async () => {
+      expect(await (await ask('/v1/forge')).json()).toEqual(view.forgeRow);
+      expect(await (await post('/v1/forge/pause', '')).json()).toMatchObject({ isPaused: true });
+      expect(await (await post('/v1/forge/retry', '')).json()).toMatchObject({ isPaused: true });
+      expect(await (await ask('/v1/forge')).json()).toMatchObject({ isPaused: true });
+      expect(await (await post('/v1/forge/resume', '')).json()).toMatchObject({ isPaused: false });
     });
 
     it('closes open batches on request', async () => {

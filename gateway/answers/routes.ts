@@ -105,6 +105,14 @@ export function buildApp(options: AppOptions, { view, logger }: AppDeps): Hono {
     context.json(await view.removeRelay(relayParameter(context.req.param('name')))),
   );
 
+  app.get('/v1/forge', async (context) => context.json(await view.forge()));
+  for (const change of ['retry', 'pause', 'resume'] as const) {
+    app.post(`/v1/forge/${change}`, async (context) => {
+      logger.info({ change }, 'forging changed on request');
+      return context.json(await view.changeForge(change));
+    });
+  }
+
   app.get('/v1/batches', async (context) => {
     const limit = limitParameter(context.req.query('limit'), LIMIT_DEFAULT);
     return context.json({ batches: await view.batches(limit) });

@@ -154,6 +154,27 @@ describe('waystone', () => {
       'datasets show',
       'prove',
       'verify',
+      'forge',
+      'forge status',
+      'forge retry',
+      'forge pause',
+      'forge resume',
+      'idao',
+      'idao show',
+      'idao create',
+      'idao operators',
+      'idao operators add',
+      'idao operators remove',
+      'idao bond',
+      'idao bond deposit',
+      'idao bond request',
+      'idao bond take',
+      'dat',
+      'dat show',
+      'dat licence',
+      'dat usage',
+      'dat revenue',
+      'dat claim',
       'chain',
       'chain preflight',
       'fsck',
@@ -474,6 +495,33 @@ describe('waystone', () => {
       }
       const wrong = await run('relays', 'add', 'depot', '--devices', 'x');
       expect(wrong.err).toMatch(/^DID_INVALID: /);
+    });
+
+    it('forge says what is under way, and is paused and resumed', async () => {
+      const view = await runningGateway();
+      view.forgeRow = {
+        ...view.forgeRow,
+        why: 'its window is open',
+        datasets: [
+          { logId: '5f'.repeat(16), index: 7, state: 'committed', waitsFor: 'its window' },
+        ],
+      };
+      expect((await run('forge', 'status')).out).toBe(
+        [
+          'network     local, chain 31337',
+          'state       idle',
+          'waits for   its window is open',
+          'node        answers, block 12',
+          'last error  none',
+          '',
+          'LOG       PLACE  STATE      WAITS FOR',
+          '5f5f5f5f      7  committed  its window',
+          '',
+        ].join('\n'),
+      );
+      expect((await json('forge', 'pause')).value).toMatchObject({ isPaused: true });
+      expect((await run('forge', 'retry')).out).toContain('paused');
+      expect((await json('forge', 'resume')).value).toEqual(view.forgeRow);
     });
 
     it('batches list says what each waits for, in aligned columns', async () => {

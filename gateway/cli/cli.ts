@@ -8,6 +8,7 @@ import { addDat } from './commands/dat.js';
 import { addDatasets } from './commands/datasets.js';
 import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
+import { addForge } from './commands/forge.js';
 import { addFsck } from './commands/fsck.js';
 import { addIdao } from './commands/idao.js';
 import { addInit } from './commands/init.js';
@@ -43,6 +44,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDatasets,
   addProve,
   addVerify,
+  addForge,
   addIdao,
   addDat,
   addChain,

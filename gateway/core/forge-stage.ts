@@ -17,6 +17,8 @@ export interface ForgeStage {
   start(): void;
   /** A dataset was sealed. */
   nudge(): void;
+  /** Tries again now, whatever the wait was. */
+  retry(): void;
   status(): ForgeStatus;
   stop(): Promise<void>;
 }
@@ -32,6 +34,7 @@ export function noForge(why: string): ForgeStage {
     note: why,
     start: () => {},
     nudge: () => {},
+    retry: () => {},
     status: () => ({
       state: 'waiting',
       why,

@@ -1,4 +1,5 @@
 import type { Manifest } from '@waystone/proto';
+import type { ForgeStatus } from './forge-ports.js';
 
 /**
  * What the answers (HTTP API, status page, CLI, metrics) may ask a running gateway and tell it to do.
@@ -38,6 +39,10 @@ export interface GatewayView {
   setRelayDevices(name: string, devices: readonly string[] | null): Promise<RelayStatus>;
   /** Removes a relay and ends its connection. @throws WaystoneError RELAY_UNKNOWN. */
   removeRelay(name: string): Promise<RelayStatus>;
+  /** How datasets go on chain. */
+  forge(): Promise<ForgeView>;
+  /** Tries again at once, pauses, or goes on. */
+  changeForge(change: 'retry' | 'pause' | 'resume'): Promise<ForgeView>;
   /** Closes every open batch now, whatever its age. @returns ids of the batches. */
   sealNow(): Promise<number[]>;
   /** Writes a backup into a new folder. @throws WaystoneError BACKUP_EXISTS. */
@@ -46,6 +51,15 @@ export interface GatewayView {
   metrics(): Promise<string>;
   /** Why the gateway is not ready for devices, or null when it is. */
   notReady(): string | null;
+}
+
+/** The forge stage, as an operator sees it. */
+export interface ForgeView extends ForgeStatus {
+  readonly network: string;
+  /** EIP-155, or 0 without a chain. */
+  readonly chainId: number;
+  /** New datasets are held back. */
+  readonly isPaused: boolean;
 }
 
 export type BatchState = 'open' | 'sealing' | 'sealed' | 'committed' | 'forged' | 'withdrawn';

@@ -525,6 +525,10 @@ it('gives up a transaction whose nonce another one took', async () => {
   expect(states).toBe('lost');
 });
 
+const until = async (isSo: () => boolean): Promise<void> => {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 2));
+};
+
 describe('in its loop', () => {
   it('forges when nudged and stops cleanly', async () => {
     const made = forger({}, { idleMs: 3_600_000 });
@@ -538,6 +542,51 @@ describe('in its loop', () => {
     await made.stop();
     expect(made.status().state).toBe('stopped');
     await expectOneDatEach();
+  });
+
+  it('holds new datasets back while it is paused, and finishes what is on chain', async () => {
+    let isPaused = false;
+    let isCutOff = true;
+    const made = forger({
+      isPaused: () => isPaused,
+      crashPoint: (point) => {
+        if (isCutOff && point === 'forge:commit-mined') throw new Error('cut off');
+      },
+    });
+    datasets.seal(1);
+    await expect(made.pass()).rejects.toThrow('cut off');
+    isPaused = true;
+    isCutOff = false;
+    datasets.seal(2);
+    made.start();
+    await until(() => datasets.results.length === 1);
+    await until(() => made.status().state === 'idle');
+    expect(made.status().why).toContain('waystone forge resume');
+    made.retry();
+    await until(() => made.status().state === 'idle');
+    expect((await mintedOnChain()).balance).toBe(1);
+    isPaused = false;
+    made.retry();
+    await datasets.allForged();
+    expect((await mintedOnChain()).balance).toBe(3);
+  });
+
+  it('tries again when it is told to, however long it would wait', async () => {
+    let isUp = false;
+    const flaky = {
+      get url(): string {
+        return isUp ? chain.url : 'http://127.0.0.1:1';
+      },
+      persist: () => chain.persist(),
+    };
+    const made = forger({ chain: flaky }, { retryMinMs: 3_600_000, retryMaxMs: 3_600_000 });
+    datasets.seal(1);
+    made.start();
+    await until(() => made.status().state === 'waiting');
+    isUp = true;
+    made.retry();
+    await datasets.allForged();
+    expect((await mintedOnChain()).balance).toBe(1);
   });
 
   it('says what it waits for while the node is down, and goes on by itself', async () => {

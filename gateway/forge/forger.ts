@@ -36,6 +36,9 @@ import { tidySetups } from './tidy.js';
 /** Datasets forged before their blocks are confirmed together; as many as a bundle takes, if that is more. */
 const DATASETS_PER_PASS = 16;
 
+/** What new datasets wait for while forging is paused. */
+const PAUSED = 'forging is paused; waystone forge resume ends that';
+
 /** How long a block of ours may be missing from a chain before the chain counts as set back. */
 const RESTORED_AFTER_MS = 600_000;
 
@@ -101,6 +104,8 @@ export interface ForgerDeps {
   readonly log: Logger;
   /** Asked on each new connection, before anything is sent. */
   readonly preflight?: (provider: ChainProvider) => Promise<Finding[]>;
+  /** Whether new datasets are held back; never by default. */
+  readonly isPaused?: () => boolean;
   /** For tests. */
   readonly crashPoint?: (name: ForgeCrashPoint) => void;
 }
@@ -147,6 +152,8 @@ export class Forger {
   #windowSeconds: number | null = null;
   #loop: Promise<void> | null = null;
   #wake: (() => void) | null = null;
+  /** Someone wants it tried again: the wait after failures begins anew. */
+  #isRetried = false;
   #isNudged = false;
   #state: ForgeStatus['state'] = 'stopped';
   #why = '';
@@ -206,6 +213,13 @@ export class Forger {
     if (this.#state !== 'waiting') this.#wake?.();
   }
 
+  /** Tries again now, whatever the wait was. */
+  retry(): void {
+    this.#isNudged = true;
+    this.#isRetried = true;
+    this.#wake?.();
+  }
+
   /** Ends after the step under way; what was minted is confirmed if the chain allows. */
   async stop(): Promise<void> {
     this.#stopping.abort();
@@ -245,7 +259,9 @@ export class Forger {
     const open = new Map(intents.map((intent) => [intent.key, intent]));
     let failure: unknown = null;
     // Those that wait for their time stay ready; so many more are asked for that they hide no others.
-    for (const dataset of await datasets.ready(intents.length + this.#perPass)) {
+    const isPaused = this.#isPaused;
+    const ready = isPaused ? [] : await datasets.ready(intents.length + this.#perPass);
+    for (const dataset of ready) {
       try {
         const intent = await this.#intend(provider, dataset);
         // Confirmed before a crash, but not reported: only the report is left.
@@ -258,15 +274,16 @@ export class Forger {
         open.delete(this.#intentKey(dataset));
       }
     }
-    this.#waiting = new Map(
-      [...open.values()].map((intent) => [
-        intent.key,
-        { ...idOf(intent), state: intent.state, waitsFor: '' },
-      ]),
-    );
+    this.#waiting = new Map();
+    for (const intent of open.values()) {
+      // What was sent before the pause is finished all the same.
+      const isHeld = isPaused && intent.state === 'intent' && !(await this.#isBegun(intent));
+      if (isHeld) open.delete(intent.key);
+      this.#note(intent, isHeld ? PAUSED : '');
+    }
     if (open.size === 0) {
       // Setting up needs no dataset, so that the first one finds everything ready.
-      await this.#setup.ensure(provider, contracts);
+      if (!isPaused) await this.#setup.ensure(provider, contracts);
       await tidySetups(provider, journal, this.#submitter, chainId);
       await this.#submitter.explain(provider);
       await this.#confirm(provider, []);
@@ -410,6 +427,8 @@ export class Forger {
     let failures = 0;
     while (!this.#stopping.signal.aborted) {
       this.#isNudged = false;
+      if (this.#isRetried) failures = 0;
+      this.#isRetried = false;
       this.#state = 'working';
       let waitMs = idleMs;
       try {
@@ -421,7 +440,8 @@ export class Forger {
         // Not at once, even if the chain's time has passed it: that would ask the node without end.
         else if (wakeInMs !== null) waitMs = Math.min(idleMs, Math.max(retryMinMs, wakeInMs));
         this.#state = 'idle';
-        this.#why = [...this.#waiting.values()].find((dataset) => dataset.waitsFor)?.waitsFor ?? '';
+        const waiting = [...this.#waiting.values()].find(({ waitsFor }) => waitsFor)?.waitsFor;
+        this.#why = this.#isPaused ? PAUSED : (waiting ?? '');
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
         const code = error instanceof WaystoneError ? error.code : 'FORGE_FAILED';
@@ -444,6 +464,15 @@ export class Forger {
       if (this.#isNudged && this.#state === 'idle') continue;
       await this.#pause(waitMs);
     }
+  }
+
+  /** Whether a transaction for it may be on chain. */
+  async #isBegun({ key }: Intent): Promise<boolean> {
+    return (await this.#deps.journal.liveTransaction(key, 'commit')) !== null;
+  }
+
+  get #isPaused(): boolean {
+    return this.#deps.isPaused?.() ?? false;
   }
 
   #intentKey({ logId, index }: ForgeDatasetId): string {

@@ -12,6 +12,8 @@ export interface OpenForgeDeps {
   /** Asked for once forging starts. */
   readonly journal: () => ForgeJournal;
   readonly datasets: ForgeDatasets;
+  /** Whether new datasets are held back. */
+  readonly isPaused: () => boolean;
 }
 
 /**

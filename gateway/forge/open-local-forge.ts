@@ -37,6 +37,7 @@ export function openLocalForge(config: Config, deps: OpenForgeDeps): ForgeStage 
   let failure = 'the local chain is starting';
 
   const startChain = (): void => {
+    retry = null;
     starting = chain.start().then(
       () => {
         if (!isStopped) forger?.start();
@@ -96,11 +97,18 @@ export function openLocalForge(config: Config, deps: OpenForgeDeps): ForgeStage 
           operator,
           owner,
           log: logger,
+          isPaused: deps.isPaused,
         },
       );
       startChain();
     },
     nudge: () => forger?.nudge(),
+    retry: () => {
+      forger?.retry();
+      if (retry === null || isStopped) return;
+      clearTimeout(retry);
+      startChain();
+    },
     status: () => {
       const status = forger?.status();
       if (status !== undefined && status.state !== 'stopped') return status;

@@ -73,6 +73,7 @@ export function openPublicForge(config: Config, deps: OpenForgeDeps): ForgeStage
         // The owner's key is no business of a gateway on a public network.
         owner: null,
         log: logger,
+        isPaused: deps.isPaused,
         preflight: (provider) =>
           preflight(provider, { chainId, contracts, idao, operator, fees, coin }),
       },
@@ -81,6 +82,7 @@ export function openPublicForge(config: Config, deps: OpenForgeDeps): ForgeStage
   };
 
   const unlock = (): void => {
+    retry = null;
     unlocking = unlockKeystore(keyFiles(settings)).then(
       (operator) => {
         if (!isStopped) begin(operator);
@@ -106,6 +108,12 @@ export function openPublicForge(config: Config, deps: OpenForgeDeps): ForgeStage
       else logger.warn({ missing: chain.missing }, describeMissing(chain));
     },
     nudge: () => forger?.nudge(),
+    retry: () => {
+      forger?.retry();
+      if (retry === null || isStopped) return;
+      clearTimeout(retry);
+      unlock();
+    },
     status: () => {
       const status = forger?.status();
       if (status !== undefined && status.state !== 'stopped') return status;

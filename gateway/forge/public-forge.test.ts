@@ -189,6 +189,7 @@ describe('the stage of a public network', () => {
     stage = await openForge(config(changes), {
       logger: new MemoryLog(),
       gateway: { id: deviceId, publicKey },
+      isPaused: () => false,
       // Nothing here gets as far as the journal.
       journal: () => ({}) as ForgeJournal,
       datasets: new MemoryDatasets(),

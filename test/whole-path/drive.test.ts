@@ -182,6 +182,34 @@ describe('a recorded drive', () => {
     }
   });
 
+  it('is held back on request, over a restart, and goes on chain afterwards', async () => {
+    expect(await waystone('forge', 'pause')).toMatchObject({ isPaused: true });
+    await gateway.stop();
+    gateway = await startInProcess(home, { network: 'local' });
+    const device = new Device({ url: gateway.mqttUrl, signer: key, gateway: gateway.did });
+    await device.connect();
+    for await (const frame of replayDrive({ speed: Number.POSITIVE_INFINITY })) {
+      await device.enqueue('drive', [frame]);
+      break;
+    }
+    await waitFor('its receipt', () => device.unreceipted === 0);
+    await device.close();
+    await gateway.ask('POST', '/v1/batches/seal');
+    const newest = async () =>
+      (await gateway.ask<{ datasets: DatasetStatus[] }>('GET', '/v1/datasets')).datasets[0];
+    await waitFor('forging to say that it is paused', async () => {
+      const { datasets: all } = await gateway.ask<{ datasets: DatasetStatus[] }>(
+        'GET',
+        '/v1/datasets',
+      );
+      return all.length === 4 && all[0]?.waitsFor.includes('waystone forge resume');
+    });
+    expect(await waystone('forge', 'retry')).toMatchObject({ isPaused: true });
+    expect((await newest())?.state).toBe('sealed');
+    expect(await waystone('forge', 'resume')).toMatchObject({ isPaused: false });
+    await waitFor('its token', async () => (await newest())?.state === 'forged', FORGE_DEADLINE_MS);
+  });
+
   it('keeps the times and places at which it was recorded', () => {
     const manifests = datasets.map(({ folder }) =>
       JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')),
