@@ -108,7 +108,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         ready: async (limit) =>
           (await ledger.calls.forgeReady(limit)).map((dataset) => ({
             ...dataset,
-            url: `${httpAddress()}/v1/datasets/${dataset.root}/files/entries`,
+            url: `${config.http.publicUrl || httpAddress()}/entries/${dataset.root}`,
           })),
         committed: (id) => ledger.calls.forgeCommitted(id),
         forged: async (result) => {
@@ -365,8 +365,9 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       backup: (folder) =>
         writeBackup({ folder, dataFolder: config.dataFolder, ledger, gateway: did }),
     });
-    const { host, port } = config.http;
-    const http = await startHttp({ host, port, token: await loadToken(config.home), view, logger });
+    const { host, port, publicUrl } = config.http;
+    const token = await loadToken(config.home);
+    const http = await startHttp({ host, port, publicUrl, token, view, logger });
     stops.push(() => http.close());
 
     sealer.start();

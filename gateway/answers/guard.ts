@@ -35,8 +35,10 @@ function digest(text: string): Buffer {
  * Refuses requests for names that are not this gateway's, when it listens on loopback: else any web page
  * could reach it from the operator's browser through a name that it makes resolve to 127.0.0.1.
  */
-export function requireOwnHost(host: string): MiddlewareHandler {
+export function requireOwnHost(host: string, publicUrl = ''): MiddlewareHandler {
   const allowed = new Set(['localhost', '127.0.0.1', '[::1]', hostInUrl(host).toLowerCase()]);
+  // A proxy may pass on the name that it was asked for.
+  if (publicUrl !== '') allowed.add(new URL(publicUrl).hostname.toLowerCase());
   return async (context, next) => {
     const name = (context.req.header('host') ?? '').replace(/:\d*$/, '').toLowerCase();
     if (isLoopback(host) && !allowed.has(name)) {

@@ -22,6 +22,8 @@ export interface HttpOptions {
   readonly port: number;
   /** Bearer token of the API. */
   readonly token: string;
+  /** Address at which others reach it; "" for none. */
+  readonly publicUrl?: string;
   readonly view: GatewayView;
   readonly logger: Logger;
 }

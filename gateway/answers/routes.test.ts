@@ -156,6 +156,21 @@ describe('HTTP API', () => {
       }
     });
 
+    it('answers to the name under which others reach it', async () => {
+      await server.close();
+      const publicUrl = 'https://gateway.example:8443/fleet';
+      server = await startHttp({
+        host: '127.0.0.1',
+        port: 0,
+        publicUrl,
+        token: TOKEN,
+        view,
+        logger,
+      });
+      expect(await askHost('gateway.example')).toBe(200);
+      expect(await askHost('other.example')).toBe(421);
+    });
+
     it('answers to any name when it is open to the network', async () => {
       await server.close();
       server = await startHttp({ host: '0.0.0.0', port: 0, token: TOKEN, view, logger });
@@ -379,6 +394,22 @@ describe('HTTP API', () => {
       const response = await ask(`${files}/${name}`);
       expect(response.status).toBe(404);
       expect(await response.text()).not.toContain('root:');
+    });
+
+    it('are entries for everybody who knows the root, without the token', async () => {
+      writeFileSync(join(folder, 'entries'), 'all entries');
+      const answer = await fetch(`${base}/entries/${ROOT}`);
+      expect(answer.status).toBe(200);
+      expect(await answer.text()).toBe('all entries');
+      const head = await fetch(`${base}/entries/${ROOT}`, { method: 'HEAD' });
+      expect(head.headers.get('content-length')).toBe('11');
+      await expectError(await fetch(`${base}/entries/${'00'.repeat(32)}`), 404, 'DATASET_UNKNOWN');
+      await expectError(await fetch(`${base}/entries/..%2fsecret`), 400, 'PARAMETER_INVALID');
+      await expectError(
+        await fetch(`${base}/entries/${ROOT}`, { method: 'POST' }),
+        405,
+        'METHOD_UNSUPPORTED',
+      );
     });
 
     it('of unknown datasets are not there', async () => {

@@ -1,3 +1,4 @@
+import { DATASET_FILES } from '@waystone/proto';
 import { type Context, Hono } from 'hono';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -30,6 +31,8 @@ export interface AppOptions {
   /** Address that the server listens on. */
   readonly host: string;
   readonly token: string;
+  /** Address at which others reach it; "" for none. */
+  readonly publicUrl?: string;
 }
 
 export interface AppDeps {
@@ -42,7 +45,7 @@ export function buildApp(options: AppOptions, { view, logger }: AppDeps): Hono {
   const app = new Hono();
 
   app.use(securityHeaders);
-  app.use(requireOwnHost(options.host));
+  app.use(requireOwnHost(options.host, options.publicUrl));
 
   app.get('/healthz', (context) => context.json({ alive: true }));
   app.get('/readyz', (context) => {
@@ -53,6 +56,15 @@ export function buildApp(options: AppOptions, { view, logger }: AppDeps): Hono {
   for (const { path, contentType, content } of loadPage()) {
     app.get(path, (context) => context.body(content, 200, { 'Content-Type': contentType }));
   }
+
+  // What is on chain names it, for anyone who wants to check; the root is known only from there or from the files.
+  app.get('/entries/:root', async (context) => {
+    const root = rootParameter(context.req.param('root'));
+    const folder = await view.datasetFolder(root);
+    if (folder === null) throw datasetUnknown(root);
+    const isHead = context.req.method === 'HEAD';
+    return await datasetFileResponse(folder, DATASET_FILES.entries, isHead);
+  });
 
   // Before every handler: who does not know the token cannot even make the gateway read a body.
   app.use('/v1/*', requireToken(options.token));

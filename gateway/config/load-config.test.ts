@@ -56,7 +56,7 @@ describe('configuration', () => {
         loginDelaySecondsMax: 10,
       },
       sessions: { newPerDayMax: 288, newBurstMax: 1000, closedKept: 16 },
-      http: { host: '127.0.0.1', port: 8484 },
+      http: { host: '127.0.0.1', port: 8484, publicUrl: '' },
       streams: [{ id: 1, name: 'drive' }],
       batch: {
         entriesMax: 16_384,
@@ -162,6 +162,9 @@ describe('configuration', () => {
     ['dataFolder = 5\n', 1, 'dataFolder is 5', 'a path'],
     ['idao.name = ""\n', 1, 'idao.name is ""', 'text of 1 to 64 characters'],
     ['[batch]\nageSecondsMax = 1979-05-27\n', 2, 'batch.ageSecondsMax is', 'an integer'],
+    ['[http]\npublicUrl = "gateway.example"\n', 2, 'http.publicUrl is "gateway.example"', 'https'],
+    ['[http]\npublicUrl = "https://a/"\n', 2, 'http.publicUrl is "https://a/"', 'slash'],
+    ['[http]\npublicUrl = "https://u:p@a"\n', 2, 'http.publicUrl is "https://u:p@a"', 'user'],
     ['[streams]\nDrive = 1\n', 1, 'streams is {"Drive":1}', 'at least one name = id'],
     ['streams = "drive"\n', 1, 'streams is "drive"', 'at least one name = id'],
   ])('names setting, line, value and what is allowed: %j', (toml, line, got, allowed) => {

@@ -242,7 +242,11 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
       newBurstMax: number('sessions.newBurstMax'),
       closedKept: number('sessions.closedKept'),
     },
-    http: { host: text('http.host'), port: number('http.port') },
+    http: {
+      host: text('http.host'),
+      port: number('http.port'),
+      publicUrl: text('http.publicUrl'),
+    },
     streams: checkStreams(settings.get('streams')),
     batch: {
       entriesMax: number('batch.entriesMax'),

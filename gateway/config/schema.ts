@@ -16,6 +16,12 @@ const address = z
   .regex(/^(0x[0-9a-fA-F]{40})?$/)
   .default('');
 
+/** Whether an address names nobody who logs in. */
+function isPlain(url: string): boolean {
+  const { username, password } = new URL(url);
+  return username === '' && password === '';
+}
+
 /** Parts of a list that is written with commas. */
 export function splitList(value: string): string[] {
   return value
@@ -152,6 +158,17 @@ export const CONFIG_SCHEMA = {
           'Address to listen on. It speaks plain HTTP: put a TLS proxy before any other one.',
         ),
       port: integer(0, 65_535).default(8484).describe('TCP port; 0 takes a free one.'),
+      publicUrl: text(120)
+        .refine(
+          (value) =>
+            value === '' ||
+            (/^https?:\/\/[^?#]*[^/?#]$/.test(value) && URL.canParse(value) && isPlain(value)),
+          'an http or https address without user, query and slash at its end',
+        )
+        .default('')
+        .describe(
+          'Address at which others reach this server, for instance that of a TLS proxy. It goes on chain: under it anyone may fetch /entries/<root>, and what cannot be fetched can be challenged.',
+        ),
     },
   },
   batch: {
@@ -386,6 +403,9 @@ function describeAllowed(json: JsonSchema, key: string): string {
   if (json.enum !== undefined) return `one of ${json.enum.map((word) => `"${word}"`).join(', ')}`;
   if (json.type === 'integer') return `an integer from ${json.minimum} to ${json.maximum}`;
   if (key.endsWith('.host')) return 'a host name or IP address in quotes';
+  if (key === 'http.publicUrl') {
+    return 'an http or https URL in quotes, without user, query and slash at its end, or ""';
+  }
   if (key.endsWith('Url')) return 'a URL in quotes, or ""';
   if (key.endsWith('Urls')) return 'http or https URLs in quotes with commas between them, or ""';
   if (key.endsWith('Address')) return 'an address (0x and 40 hex digits) in quotes, or ""';

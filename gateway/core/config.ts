@@ -99,6 +99,8 @@ export interface Config {
     readonly host: string;
     /** 0 takes a free port. */
     readonly port: number;
+    /** Address at which others reach it, without a slash at its end; "" for none. */
+    readonly publicUrl: string;
   };
   /** Streams that devices may use; at least one. */
   readonly streams: readonly { readonly id: number; readonly name: string }[];

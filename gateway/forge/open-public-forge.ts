@@ -75,7 +75,10 @@ export function openPublicForge(config: Config, deps: OpenForgeDeps): ForgeStage
         log: logger,
         isPaused: deps.isPaused,
         preflight: (provider) =>
-          preflight(provider, { chainId, contracts, idao, operator, fees, coin }),
+          preflight(provider, {
+            ...{ chainId, contracts, idao, operator, fees, coin },
+            publicUrl: config.http.publicUrl,
+          }),
       },
     );
     forger.start();
@@ -149,7 +152,10 @@ export async function publicPreflight(config: Config): Promise<Finding[]> {
   const provider = new ChainProvider(urls, chainId);
   if (settings.genesisHash !== '') provider.expectGenesis(settings.genesisHash);
   try {
-    return await preflight(provider, { chainId, contracts, idao, operator, fees, coin });
+    const { publicUrl } = config.http;
+    return await preflight(provider, {
+      ...{ chainId, contracts, idao, operator, fees, coin, publicUrl },
+    });
   } finally {
     provider.destroy();
   }

@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { BlockList, isIP } from 'node:net';
 import { type BaseWallet, formatEther, getAddress, isError } from 'ethers';
 import {
   DAT__factory,
@@ -35,6 +36,8 @@ export interface PreflightOptions {
   readonly operator: BaseWallet | { readonly address: string };
   readonly fees: FeeRules;
   readonly coin: string;
+  /** Address under which entries files are published; "" for none. */
+  readonly publicUrl: string;
 }
 
 /** Gas that a dataset of any size takes, commit to DAT. */
@@ -84,12 +87,63 @@ export async function preflight(
     return findings;
   }
   findings.push(...nodes(provider));
+  published(options.publicUrl, add);
   await contracts(provider, options, add);
   await rights(provider, options, add);
   if (firstObstacle(findings) === null) await bond(provider, options, add);
   await gas(provider, options, add);
   await machine(provider, add);
   return findings;
+}
+
+/** Whoever cannot fetch the entries may challenge them as withheld, and the bond answers for that. */
+function published(url: string, add: Add): void {
+  const todo = "set http.publicUrl to the address at which others reach this gateway's HTTP";
+  if (url === '') {
+    add('stop', 'PUBLISH_URL_MISSING', 'entries files have no address for others', {}, todo);
+    return;
+  }
+  const { hostname } = new URL(url);
+  const facts = { url };
+  if (isOwn(hostname)) {
+    const what = `${url} is this machine only, so nobody else can fetch entries files`;
+    add('stop', 'PUBLISH_URL_LOCAL', what, facts, todo);
+  } else if (isPrivate(hostname)) {
+    const what = `${url} is an address of a private network: buyers outside of it cannot fetch entries files`;
+    add('warn', 'PUBLISH_URL_PRIVATE', what, facts, todo);
+  } else {
+    add('ok', 'PUBLISH_URL', `entries files are published under ${url}`, facts);
+  }
+}
+
+const OWN_ADDRESSES = new BlockList();
+OWN_ADDRESSES.addSubnet('127.0.0.0', 8);
+OWN_ADDRESSES.addAddress('0.0.0.0');
+OWN_ADDRESSES.addAddress('::1', 'ipv6');
+OWN_ADDRESSES.addAddress('::', 'ipv6');
+
+/** RFC 1918, RFC 3927, RFC 6598 and their like of IPv6 (RFC 4193, RFC 4291). */
+const PRIVATE_ADDRESSES = new BlockList();
+PRIVATE_ADDRESSES.addSubnet('10.0.0.0', 8);
+PRIVATE_ADDRESSES.addSubnet('172.16.0.0', 12);
+PRIVATE_ADDRESSES.addSubnet('192.168.0.0', 16);
+PRIVATE_ADDRESSES.addSubnet('169.254.0.0', 16);
+PRIVATE_ADDRESSES.addSubnet('100.64.0.0', 10);
+PRIVATE_ADDRESSES.addSubnet('fc00::', 7, 'ipv6');
+PRIVATE_ADDRESSES.addSubnet('fe80::', 10, 'ipv6');
+
+function isOwn(host: string): boolean {
+  return host === 'localhost' || host.endsWith('.localhost') || isIn(OWN_ADDRESSES, host);
+}
+
+function isPrivate(host: string): boolean {
+  return host.endsWith('.local') || isIn(PRIVATE_ADDRESSES, host);
+}
+
+function isIn(list: BlockList, host: string): boolean {
+  const address = host.replace(/^\[|\]$/g, '');
+  const version = isIP(address);
+  return version !== 0 && list.check(address, version === 6 ? 'ipv6' : 'ipv4');
 }
 
 /** What stands in the way first, as an error; null when nothing does. */

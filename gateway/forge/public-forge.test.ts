@@ -48,9 +48,12 @@ function settings(changes: Partial<ChainConfig> = {}): ChainConfig & { network: 
   };
 }
 
-const config = (changes: Partial<ChainConfig> = {}): Config =>
+const PUBLIC_URL = 'https://gateway.example';
+
+const config = (changes: Partial<ChainConfig> = {}, publicUrl = PUBLIC_URL): Config =>
   ({
     chain: settings(changes),
+    http: { host: '127.0.0.1', port: 0, publicUrl },
     idao: { name: 'test', description: '' },
     dat: { quotaCalls: 1, shareWeight: 1, expiresAfterDays: 0, policyUrl: '' },
   }) as Config;
@@ -142,6 +145,21 @@ describe('the preflight names what is in the way', () => {
     ['a contract', 'CHAIN_CONTRACT_MISSING', { datAddress: NOBODY }],
   ] as const)('%s', async (_what, code, changes) => {
     expect(await codes(changes, 'stop')).toContain(code);
+  });
+
+  it.each([
+    ['', 'stop', 'PUBLISH_URL_MISSING'],
+    ['http://127.0.0.1:8484', 'stop', 'PUBLISH_URL_LOCAL'],
+    ['http://localhost', 'stop', 'PUBLISH_URL_LOCAL'],
+    ['http://[::1]:80', 'stop', 'PUBLISH_URL_LOCAL'],
+    ['http://192.168.1.7', 'warn', 'PUBLISH_URL_PRIVATE'],
+    ['http://[fd00::7]', 'warn', 'PUBLISH_URL_PRIVATE'],
+    ['http://box.local/fleet', 'warn', 'PUBLISH_URL_PRIVATE'],
+    ['https://203.0.113.7', 'ok', 'PUBLISH_URL'],
+    ['https://gateway.example/fleet', 'ok', 'PUBLISH_URL'],
+  ])('where entries are published: %j', async (publicUrl, level, code) => {
+    const findings = await publicPreflight(config({}, publicUrl));
+    expect(findings).toContainEqual(expect.objectContaining({ level, code }));
   });
 
   it('the iDAO, then the operator’s right, then nothing', async () => {

@@ -403,6 +403,7 @@ describe('waits, says why, loses nothing and goes on by itself:', () => {
             ...{ chainId: CHAIN_ID, contracts, idao, operator },
             fees: { kind: 'auto', ceilingWei: CEILING_WEI },
             coin: 'LAZAI',
+            publicUrl: 'https://gateway.example',
           }),
       },
     );

@@ -74,6 +74,7 @@ it(
       network: 'lazai-testnet' as const,
       set: [
         'batch.entriesMax=3',
+        'http.publicUrl=https://gateway.example/fleet',
         'batch.entriesMin=1',
         'batch.ageSecondsMax=3600',
         `chain.rpcUrls=${proxies.map(({ url }) => url).join()}`,
