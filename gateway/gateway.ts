@@ -110,6 +110,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
             ...dataset,
             url: `${config.http.publicUrl || httpAddress()}/entries/${dataset.root}`,
           })),
+        entry: (root, index) => datasets.calls.entry(root, index),
         committed: (id) => ledger.calls.forgeCommitted(id),
         forged: async (result) => {
           const { nowUs, doubt } = watch.look();

@@ -51,10 +51,21 @@ export interface ForgeResult extends ForgeDatasetId {
   readonly blockNumber: number;
 }
 
+/** An entry (280 bytes) and the siblings on its way to the root, in hex. */
+export interface EntryProof {
+  readonly entry: string;
+  readonly path: readonly string[];
+}
+
 /** What forging asks of the stage that seals. Each call may come again after a crash. */
 export interface ForgeDatasets {
   /** Sealed datasets that were never reported forged, in log order. */
   ready(limit: number): Promise<ForgeDataset[]>;
+  /**
+   * One entry of a dataset and its way to the root, to be shown on chain.
+   * @throws WaystoneError when the dataset's files are gone, RangeError when it has fewer entries.
+   */
+  entry(root: string, index: number): Promise<EntryProof>;
   /** The dataset is committed on chain; it may still be lost to a rewound chain. */
   committed(id: ForgeDatasetId): Promise<void>;
   /** The dataset has its token. Comes again, with the same token, when a rewound chain is healed. */

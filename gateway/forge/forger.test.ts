@@ -352,8 +352,12 @@ it('finds on chain what its journal has lost', async () => {
   );
 });
 
-function bind(from: MemoryDatasets): { ready: typeof from.ready; forged: typeof from.forged } {
-  return { ready: from.ready.bind(from), forged: from.forged.bind(from) };
+function bind(from: MemoryDatasets): Pick<MemoryDatasets, 'ready' | 'forged' | 'entry'> {
+  return {
+    ready: from.ready.bind(from),
+    forged: from.forged.bind(from),
+    entry: from.entry.bind(from),
+  };
 }
 
 it('raises an alarm when another record is on chain, and goes on with the others', async () => {

@@ -13,6 +13,7 @@ import type {
 } from '../core/forge-ports.js';
 import type { Logger } from '../core/logger.js';
 import type { ContractAddresses } from './addresses.js';
+import { Answerer } from './answerer.js';
 import { type BundleItem, Bundler } from './bundler.js';
 import { ChainProvider, type ChainProviderOptions } from './chain-provider.js';
 import { ChainSetup } from './chain-setup.js';
@@ -145,6 +146,7 @@ export class Forger {
   readonly #submitter: Submitter;
   readonly #setup: ChainSetup;
   readonly #bundler: Bundler;
+  readonly #answerer: Answerer;
   readonly #rewinds: RewindWatch;
   readonly #perPass: number;
   #connection: { urls: string; provider: ChainProvider } | null = null;
@@ -195,6 +197,13 @@ export class Forger {
         submitter: this.#submitter,
         operator: deps.operator,
         log: deps.log,
+      },
+    );
+    this.#answerer = new Answerer(
+      { chainId, datasetForge: contracts.datasetForge },
+      {
+        ...{ journal: deps.journal, submitter: this.#submitter, operator: deps.operator },
+        ...{ datasets: deps.datasets, log: deps.log },
       },
     );
     const patienceMs = confirmation.kind === 'durable' ? 0 : RESTORED_AFTER_MS;
@@ -250,6 +259,7 @@ export class Forger {
     if (reopened !== null) {
       this.#setup.forget();
       this.#bundler.forgetAll();
+      this.#answerer.forget();
       log.warn({ datasets: reopened }, 'the chain went back; forging again what it lost');
     }
     await this.#submitter.settlePending(provider);
@@ -293,6 +303,9 @@ export class Forger {
 
     await this.#setup.ensure(provider, contracts);
     const ordered = inLogOrder([...open.values()]);
+    // Before anything else is sent: an answer that is late costs the bond.
+    const committed = ordered.filter(({ state }) => state === 'committed');
+    const troubles = await this.#answerer.answer(provider, committed);
     const untilByKey = await this.#bundle(provider, contracts, ordered);
     const finalised: Intent[] = [];
     let wakeAtUs: number | null = null;
@@ -313,7 +326,7 @@ export class Forger {
         forged++;
         this.#note(intent, 'waits until its block is safe');
       } catch (error) {
-        this.#note(intent, messageOf(error));
+        this.#note(intent, troubles.get(intent.key) ?? messageOf(error));
         if (error instanceof NotYet) {
           wakeAtUs = Math.min(error.untilUs, wakeAtUs ?? error.untilUs);
           continue;
@@ -775,6 +788,9 @@ function mayBeLater(error: unknown): never {
   }
   if (error instanceof CallRefused && error.revert === 'WindowOpen') {
     throw windowOpen(Number(error.args[1]) * 1e6);
+  }
+  if (error instanceof CallRefused && error.revert === 'EntriesAskedFor') {
+    throw new NotYet('entries of it are asked for on chain', Number.POSITIVE_INFINITY);
   }
   if (error instanceof CallRefused && /^Already(Committed|Finalised)$/.test(error.revert)) {
     // One node showed it undone and another one, or the block to come, has it: looked at anew, this tells what it is.

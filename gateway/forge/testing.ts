@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
+  EntryProof,
   ForgeDataset,
   ForgeDatasetId,
   ForgeDatasets,
@@ -74,6 +75,15 @@ export class MemoryDatasets implements ForgeDatasets {
 
   async ready(limit: number): Promise<ForgeDataset[]> {
     return this.#sealed.filter(({ index }) => !this.#results.has(index)).slice(0, limit);
+  }
+
+  /** Entries by root; those of made-up datasets are nowhere. */
+  readonly entries = new Map<string, readonly EntryProof[]>();
+
+  async entry(root: string, index: number): Promise<EntryProof> {
+    const found = this.entries.get(root)?.[index];
+    if (found === undefined) throw new RangeError(`no entry ${index} of ${root}`);
+    return found;
   }
 
   async committed(id: ForgeDatasetId): Promise<void> {

@@ -1,10 +1,11 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import type { MerkleTree } from '@waystone/proto';
+import { type MerkleTree, toHex } from '@waystone/proto';
 import { batchFile, readBatchFile } from '../core/batch-file.js';
 import { crashPoint } from '../core/crash-point.js';
 import { syncFolder } from '../core/durable.js';
+import type { EntryProof } from '../core/forge-ports.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
 import type { SealedDataset, SealingBatch } from '../core/ports.js';
@@ -117,6 +118,18 @@ const operations = {
       }
     }
     return names.filter((name) => /^[0-9a-f]{64}$/.test(name));
+  },
+
+  /** @throws RangeError when the dataset has fewer entries. */
+  entry: async (root: string, index: number): Promise<EntryProof> => {
+    const dataset = await DatasetReader.open(join(datasetsFolder, root));
+    try {
+      const entry = await dataset.entry(index);
+      const path = (await dataset.tree()).inclusionProof(index);
+      return { entry: toHex(entry), path: path.map(toHex) };
+    } finally {
+      await dataset.close();
+    }
   },
 
   manifest: async (root: string) => {
