@@ -29,6 +29,7 @@ import { Forger } from './forger.js';
 import { jsonRpc } from './json-rpc.js';
 import { LOCAL_CHAIN_ID } from './local-chain.js';
 import { loadLocalKeys } from './local-keys.js';
+import type { Finding } from './preflight.js';
 import { MemoryDatasets, MemoryLog, temporaryFolder } from './testing.js';
 
 const WINDOW_SECONDS = 100_000;
@@ -52,6 +53,7 @@ let provider: JsonRpcProvider;
 let challenges: Challenges;
 let journal: ForgeJournal;
 let isPaused = false;
+let findings: Finding[] = [];
 
 beforeAll(async () => {
   chain = await startAnvil({ chainId: LOCAL_CHAIN_ID, markFile: join(folder, 'mark') });
@@ -76,6 +78,7 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const forger of forgers.splice(0)) await forger.stop();
   isPaused = false;
+  findings = [];
 });
 
 afterAll(async () => {
@@ -97,6 +100,7 @@ function forger(): Forger {
       gateway: keyOf(GATEWAY),
       terms: { quotaCalls: 1, shareWeight: 1, expiresAfterDays: 0, policyUrl: '' },
       confirmation: { kind: 'depth', blocks: 1 },
+      bundle: { datasetsMax: 16, gasMax: 8_000_000 },
       retryMinMs: 1,
       retryMaxMs: 20,
       idleMs: 20,
@@ -106,6 +110,7 @@ function forger(): Forger {
       operator: keys.operator,
       owner: keys.owner,
       isPaused: () => isPaused,
+      preflight: async () => findings,
       crashPoint: () => undefined,
     },
   );
@@ -227,6 +232,28 @@ it('raises an alarm while it cannot answer, and answers once it can', async () =
   expect(log.lines.some((line) => line.startsWith('error entry 1 is asked for'))).toBe(true);
   datasets.entries.set(root, there);
   await until(isShown(key, 1));
+  await passWindow();
+  await datasets.allForged();
+});
+
+it('answers for datasets that went on chain together, and when no new one may', async () => {
+  const sealed = [seal(), seal()] as const;
+  const first = forger();
+  first.start();
+  for (const { key } of sealed) await until(isCommitted(key));
+  await first.stop();
+  const what = 'the bond is too small';
+  findings = [{ level: 'stop', code: 'FORGE_BOND_LOW', what, facts: {}, todo: '' }];
+  for (const { record } of sealed) await ask(record, 1);
+  const held = seal();
+  const made = forger();
+  made.start();
+  for (const { key } of sealed) await until(isShown(key, 1));
+  await until(() => made.status().state === 'waiting');
+  expect(made.status().lastError).toEqual({ code: 'FORGE_BOND_LOW', message: what });
+  expect(await isCommitted(held.key)()).toBe(false);
+  findings = [];
+  await until(isCommitted(held.key));
   await passWindow();
   await datasets.allForged();
 });

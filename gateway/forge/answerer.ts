@@ -55,15 +55,15 @@ export class Answerer {
   }
 
   /**
-   * Answers what is asked of datasets whose window is open.
+   * Answers what is asked of datasets that may be on chain and have no token yet.
    *
    * @returns why a question cannot be answered, by key of the dataset's intent.
    */
   async answer(
     provider: JsonRpcProvider,
-    committed: readonly Intent[],
+    intents: readonly Intent[],
   ): Promise<ReadonlyMap<string, string>> {
-    if (committed.length === 0) return new Map();
+    if (intents.length === 0) return new Map();
     this.#contracts ??= await this.#look(provider);
     const { challenges, lookEveryMs } = this.#contracts;
     if (challenges === null || performance.now() - this.#lookedAtMs < lookEveryMs) {
@@ -71,7 +71,7 @@ export class Answerer {
     }
     const forge = DatasetForge__factory.connect(this.#options.datasetForge, provider);
     const troubles = new Map<string, string>();
-    for (const intent of committed) {
+    for (const intent of intents) {
       const { record } = readPayload(intent.payload);
       const key = datasetKey(record.idao, record.logId, record.index);
       const holds = Number(await forge.holdsOf(key));

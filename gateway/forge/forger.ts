@@ -40,6 +40,9 @@ const DATASETS_PER_PASS = 16;
 /** What new datasets wait for while forging is paused. */
 const PAUSED = 'forging is paused; waystone forge resume ends that';
 
+/** Findings of the preflight that forbid new datasets only: what is on chain has to be answered for and finished. */
+const FORBIDS_NEW = ['FORGE_BOND_LOW', 'PUBLISH_URL_MISSING', 'PUBLISH_URL_LOCAL'];
+
 /** How long a block of ours may be missing from a chain before the chain counts as set back. */
 const RESTORED_AFTER_MS = 600_000;
 
@@ -152,6 +155,8 @@ export class Forger {
   #connection: { urls: string; provider: ChainProvider } | null = null;
   #isPreflightDone = false;
   #windowSeconds: number | null = null;
+  /** Why no new dataset may go on chain, from the preflight. */
+  #forbidsNew: WaystoneError | null = null;
   #loop: Promise<void> | null = null;
   #wake: (() => void) | null = null;
   /** Someone wants it tried again: the wait after failures begins anew. */
@@ -269,8 +274,8 @@ export class Forger {
     const open = new Map(intents.map((intent) => [intent.key, intent]));
     let failure: unknown = null;
     // Those that wait for their time stay ready; so many more are asked for that they hide no others.
-    const isPaused = this.#isPaused;
-    const ready = isPaused ? [] : await datasets.ready(intents.length + this.#perPass);
+    const holdsBack = this.#isPaused ? PAUSED : (this.#forbidsNew?.message ?? null);
+    const ready = holdsBack !== null ? [] : await datasets.ready(intents.length + this.#perPass);
     for (const dataset of ready) {
       try {
         const intent = await this.#intend(provider, dataset);
@@ -286,26 +291,30 @@ export class Forger {
     }
     this.#waiting = new Map();
     for (const intent of open.values()) {
-      // What was sent before the pause is finished all the same.
-      const isHeld = isPaused && intent.state === 'intent' && !(await this.#isBegun(intent));
+      // What was sent before is finished all the same.
+      const isHeld =
+        holdsBack !== null && intent.state === 'intent' && !(await this.#isBegun(intent));
       if (isHeld) open.delete(intent.key);
-      this.#note(intent, isHeld ? PAUSED : '');
+      this.#note(intent, isHeld ? (holdsBack ?? '') : '');
     }
+    // Before anything else: an answer that is late costs the bond, whatever else stands in the way.
+    const troubles = await this.#answerer.answer(
+      provider,
+      intents.filter(({ state }) => state !== 'finalised'),
+    );
     if (open.size === 0) {
       // Setting up needs no dataset, so that the first one finds everything ready.
-      if (!isPaused) await this.#setup.ensure(provider, contracts);
+      if (holdsBack === null) await this.#setup.ensure(provider, contracts);
       await tidySetups(provider, journal, this.#submitter, chainId);
       await this.#submitter.explain(provider);
       await this.#confirm(provider, []);
+      failure ??= this.#isPaused ? null : this.#forbidsNew;
       if (failure !== null) throw failure;
       return { more: false, wakeInMs: null };
     }
 
     await this.#setup.ensure(provider, contracts);
     const ordered = inLogOrder([...open.values()]);
-    // Before anything else is sent: an answer that is late costs the bond.
-    const committed = ordered.filter(({ state }) => state === 'committed');
-    const troubles = await this.#answerer.answer(provider, committed);
     const untilByKey = await this.#bundle(provider, contracts, ordered);
     const finalised: Intent[] = [];
     let wakeAtUs: number | null = null;
@@ -339,6 +348,7 @@ export class Forger {
       }
     }
     const confirmed = await this.#confirm(provider, finalised);
+    failure ??= this.#isPaused ? null : this.#forbidsNew;
     if (failure !== null) throw failure;
     let wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
     if (confirmed < finalised.length) wakeInMs = Math.min(wakeInMs ?? DEPTH_LOOK_MS, DEPTH_LOOK_MS);
@@ -702,9 +712,11 @@ export class Forger {
       for (const finding of findings) {
         if (finding.level !== 'ok') this.#deps.log.warn({ ...finding }, 'preflight');
       }
-      const obstacle = firstObstacle(findings);
+      const forNew = findings.filter(({ code }) => FORBIDS_NEW.includes(code));
+      const obstacle = firstObstacle(findings.filter((finding) => !forNew.includes(finding)));
       if (obstacle !== null) throw obstacle;
-      this.#isPreflightDone = true;
+      this.#forbidsNew = firstObstacle(forNew);
+      this.#isPreflightDone = this.#forbidsNew === null;
     }
     return provider;
   }
