@@ -19,7 +19,6 @@ import {
   DatasetForge__factory,
 } from '../contracts/types/index.js';
 import type { ForgeJournal } from '../core/forge-ports.js';
-import { FORGE_JOURNAL_DDL, forgeJournalOperations } from '../ledger/forge-journal.js';
 import { DEFAULT_IDAO_SALT } from './addresses.js';
 import { type Anvil, startAnvil } from './anvil-process.js';
 import { connectChain } from './chain-client.js';
@@ -30,7 +29,7 @@ import { jsonRpc } from './json-rpc.js';
 import { LOCAL_CHAIN_ID } from './local-chain.js';
 import { loadLocalKeys } from './local-keys.js';
 import type { Finding } from './preflight.js';
-import { MemoryDatasets, MemoryLog, temporaryFolder } from './testing.js';
+import { journalIn, MemoryDatasets, MemoryLog, temporaryFolder } from './testing.js';
 
 const WINDOW_SECONDS = 100_000;
 /** A thousandth of it is how often questions are looked for: 200 ms. */
@@ -60,14 +59,7 @@ beforeAll(async () => {
   for (const { address } of [keys.deployer, keys.owner, keys.operator]) {
     await jsonRpc(chain.url, 'anvil_setBalance', [address, '0x56bc75e2d63100000']);
   }
-  db.exec(FORGE_JOURNAL_DDL);
-  const operations = forgeJournalOperations(db);
-  journal = new Proxy({} as ForgeJournal, {
-    get: (_target, name) => {
-      const operation = operations[name as keyof typeof operations] as (...a: unknown[]) => unknown;
-      return async (...args: unknown[]) => operation(...args);
-    },
-  });
+  journal = journalIn(db);
   provider = connectChain(chain.url, LOCAL_CHAIN_ID);
   const terms = { windowSeconds: WINDOW_SECONDS, responseSeconds: RESPONSE_SECONDS };
   await deployContracts(provider, keys.deployer, { ...LOCAL_TERMS, ...terms, deposit: 1_000n });

@@ -3,15 +3,13 @@ import Database from 'better-sqlite3';
 import { parseEther, type Signer, Wallet } from 'ethers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DAT__factory } from '../contracts/types/index.js';
-import type { ForgeJournal } from '../core/forge-ports.js';
-import { FORGE_JOURNAL_DDL, forgeJournalOperations } from '../ledger/forge-journal.js';
 import { DEFAULT_IDAO_SALT } from './addresses.js';
 import { connectChain } from './chain-client.js';
 import { DatClient, type DatPlace } from './dat-client.js';
 import { Forger } from './forger.js';
 import { jsonRpc } from './json-rpc.js';
 import { LOCAL_CHAIN_ID, LocalChain } from './local-chain.js';
-import { MemoryDatasets, MemoryLog, someKey, temporaryFolder } from './testing.js';
+import { journalIn, MemoryDatasets, MemoryLog, someKey, temporaryFolder } from './testing.js';
 
 const { folder, remove } = temporaryFolder();
 const chain = new LocalChain({ folder: join(folder, 'chain') }, { log: new MemoryLog() });
@@ -33,14 +31,7 @@ const ofBuyer = () => clientOf(new Wallet(buyer.privateKey));
 /** A chain with one dataset, forged by the gateway's own forger. */
 beforeAll(async () => {
   await chain.start();
-  db.exec(FORGE_JOURNAL_DDL);
-  const operations = forgeJournalOperations(db);
-  const journal = new Proxy({} as ForgeJournal, {
-    get: (_target, name) => {
-      const operation = operations[name as keyof typeof operations] as (...a: unknown[]) => unknown;
-      return async (...args: unknown[]) => operation(...args);
-    },
-  });
+  const journal = journalIn(db);
   const datasets = new MemoryDatasets();
   datasets.seal(1);
   const { keys } = chain;

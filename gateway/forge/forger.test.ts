@@ -10,7 +10,6 @@ import {
   DatasetForge__factory,
 } from '../contracts/types/index.js';
 import type { ForgeDataset, ForgeJournal } from '../core/forge-ports.js';
-import { FORGE_JOURNAL_DDL, forgeJournalOperations } from '../ledger/forge-journal.js';
 import { DEFAULT_IDAO_SALT, idaoAddress } from './addresses.js';
 import { connectChain } from './chain-client.js';
 import { RpcChainReader } from './chain-reader.js';
@@ -18,7 +17,7 @@ import { FORGE_CRASH_POINTS, type ForgeCrashPoint } from './crash-points.js';
 import { Forger, type ForgerDeps, type ForgerOptions } from './forger.js';
 import { jsonRpc } from './json-rpc.js';
 import { LOCAL_CHAIN_ID, LocalChain } from './local-chain.js';
-import { MemoryDatasets, MemoryLog, someKey, temporaryFolder } from './testing.js';
+import { journalIn, MemoryDatasets, MemoryLog, someKey, temporaryFolder } from './testing.js';
 
 const GATEWAY = someKey('gateway');
 
@@ -60,15 +59,7 @@ beforeEach(async () => {
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   db.pragma('foreign_keys = ON');
-  db.exec(FORGE_JOURNAL_DDL);
-  const operations = forgeJournalOperations(db);
-  // As the ledger's thread would: each call answered later, each error as a rejection.
-  journal = new Proxy({} as ForgeJournal, {
-    get: (_target, name) => {
-      const operation = operations[name as keyof typeof operations] as (...a: unknown[]) => unknown;
-      return async (...args: unknown[]) => operation(...args);
-    },
-  });
+  journal = journalIn(db);
   chain = new LocalChain({ folder: join(folder, 'chain') }, { log });
   await chain.start();
 });

@@ -2,20 +2,35 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type Database from 'better-sqlite3';
 import type {
   EntryProof,
   ForgeDataset,
   ForgeDatasetId,
   ForgeDatasets,
+  ForgeJournal,
   ForgeKey,
   ForgeResult,
 } from '../core/forge-ports.js';
 import type { Logger } from '../core/logger.js';
+import { FORGE_JOURNAL_DDL, forgeJournalOperations } from '../ledger/forge-journal.js';
 
 /** A folder of its own for each test, and its end. */
 export function temporaryFolder(): { folder: string; remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'waystone-forge-'));
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** The ledger's own journal in a database, called as its thread would be: answered later, each error a rejection. */
+export function journalIn(db: Database.Database): ForgeJournal {
+  db.exec(FORGE_JOURNAL_DDL);
+  const operations = forgeJournalOperations(db);
+  return new Proxy({} as ForgeJournal, {
+    get: (_target, name) => {
+      const operation = operations[name as keyof typeof operations] as (...a: unknown[]) => unknown;
+      return async (...args: unknown[]) => operation(...args);
+    },
+  });
 }
 
 /** Keeps what is logged, for a failing test to show. */
