@@ -222,8 +222,9 @@ export class LocalChain {
   }
 
   /** Loads the state and creates what is missing. @returns false when the next state is to be tried, in a new node. */
-  async #prepare({ url }: Anvil): Promise<boolean> {
-    if (!(await this.#load(url))) return false;
+  async #prepare(anvil: Anvil): Promise<boolean> {
+    if (!(await this.#load(anvil))) return false;
+    const { url } = anvil;
     await keepTimeRising(url);
     for (const { address } of [this.keys.deployer, this.keys.owner, this.keys.operator]) {
       await jsonRpc(url, 'anvil_setBalance', [address, BALANCE_WEI]);
@@ -289,7 +290,8 @@ export class LocalChain {
    *
    * @returns false when it was put aside, since the node does not take it; the node may have taken a part of it.
    */
-  async #load(url: string): Promise<boolean> {
+  async #load(anvil: Anvil): Promise<boolean> {
+    const { url } = anvil;
     const [path = null] = await this.#dumps.list();
     this.#loaded = path;
     this.#durableBlock = null;
@@ -301,7 +303,9 @@ export class LocalChain {
       this.#durableBlock = Number(await jsonRpc(url, 'eth_blockNumber'));
       return true;
     } catch (error) {
-      // A node that died of it may have died by chance: this throws then, and the dump stays for now.
+      // A node that died of it may have died by chance: the dump stays for now. One that is dying may still answer, so
+      // only one that lives on has refused.
+      if ((await endOf(anvil)) !== null) throw error;
       await jsonRpc(url, 'eth_chainId');
       this.#deps.log.error(
         { path, error: messageOf(error) },
