@@ -61,6 +61,12 @@ describe('waystone', () => {
       openDat: async () => {
         throw new Error('this test asks no chain');
       },
+      openChallenges: async () => {
+        throw new Error('this test asks no chain');
+      },
+      openChallengesAt: async () => {
+        throw new Error('this test asks no chain');
+      },
       backUpKeys: async (places, options) => {
         parts.calls.push({ places, ...options });
         return { file: options.file, gateway: DID, keys: ['gateway', 'next'] };

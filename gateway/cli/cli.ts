@@ -4,6 +4,7 @@ import { Call } from './call.js';
 import { addBackup } from './commands/backup.js';
 import { addBatches } from './commands/batches.js';
 import { addChain } from './commands/chain.js';
+import { addChallenge } from './commands/challenge.js';
 import { addDat } from './commands/dat.js';
 import { addDatasets } from './commands/datasets.js';
 import { addDemo } from './commands/demo.js';
@@ -44,6 +45,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDatasets,
   addProve,
   addVerify,
+  addChallenge,
   addForge,
   addIdao,
   addDat,

@@ -33,6 +33,12 @@ const parts: Parts = {
   async openIdao(config, options) {
     return (await import('../forge/open-clients.js')).openIdao(config, options);
   },
+  async openChallenges(config, options) {
+    return (await import('../forge/open-clients.js')).openChallenges(config, options);
+  },
+  async openChallengesAt(at, options) {
+    return (await import('../forge/open-clients.js')).openChallengesAt(at, options);
+  },
   async openDat(config, options) {
     return (await import('../forge/open-clients.js')).openDat(config, options);
   },

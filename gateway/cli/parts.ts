@@ -3,6 +3,7 @@ import type { Config } from '../core/config.js';
 import type { Logger } from '../core/logger.js';
 import type { DemoOptions, RunningDemo } from '../demo/demo.js';
 import type { DemoScreen } from '../demo/screen.js';
+import type { ChallengeClient } from '../forge/challenge-client.js';
 import type { DatClient } from '../forge/dat-client.js';
 import type { IdaoClient } from '../forge/idao-client.js';
 import type { ClientOptions } from '../forge/open-clients.js';
@@ -40,6 +41,12 @@ export interface Parts {
   openIdao(config: Config, options: ClientOptions): Promise<IdaoClient>;
   /** Data Anchoring Tokens of the configured network; close the client. */
   openDat(config: Config, options: ClientOptions): Promise<DatClient>;
+  /** Datasets of the configured network, or of the chain of a node; close the client. */
+  openChallenges(config: Config, options: ClientOptions): Promise<ChallengeClient>;
+  openChallengesAt(
+    at: { rpcUrl: string; forge: string },
+    options: Omit<ClientOptions, 'localUrl'>,
+  ): Promise<ChallengeClient>;
   runDemo(options: DemoOptions, screen: DemoScreen): Promise<RunningDemo>;
   /** Calls `stop` for each SIGTERM and SIGINT. @returns what takes the handler away again. */
   onStopSignal(stop: (signal: string) => void): () => void;

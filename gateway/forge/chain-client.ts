@@ -1,10 +1,12 @@
 import { FetchRequest, Interface, isError, JsonRpcProvider } from 'ethers';
 import {
+  Challenges__factory,
   DAT__factory,
   DatasetForge__factory,
   DeviceRegistry__factory,
   IDAO__factory,
   IDAOFactory__factory,
+  SignatureJudge__factory,
 } from '../contracts/types/index.js';
 import { WaystoneError } from '../core/errors.js';
 
@@ -74,6 +76,8 @@ const ERRORS = new Interface(
     DeviceRegistry__factory,
     IDAO__factory,
     IDAOFactory__factory,
+    Challenges__factory,
+    SignatureJudge__factory,
   ]
     .flatMap((factory) => [...factory.createInterface().fragments])
     .filter((fragment) => fragment.type === 'error')

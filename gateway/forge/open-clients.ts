@@ -1,15 +1,20 @@
 import { join } from 'node:path';
 import type { BaseWallet } from 'ethers';
 import type { ChainConfig, Config } from '../core/config.js';
-import { WaystoneError } from '../core/errors.js';
+import { messageOf, WaystoneError } from '../core/errors.js';
 import type { ChainPlace } from './chain-sender.js';
+import { ChallengeClient } from './challenge-client.js';
 import { DatClient, type DatPlace } from './dat-client.js';
 import { IdaoClient, type IdaoPlace } from './idao-client.js';
+import { jsonRpc } from './json-rpc.js';
 import { unlockKeystore } from './keystore.js';
 import { LOCAL_CHAIN_ID, LocalChain } from './local-chain.js';
 import { type LocalKeys, loadLocalKeys } from './local-keys.js';
-import type { PublicNetworkName } from './networks.js';
+import { PUBLIC_NETWORKS, type PublicNetworkName } from './networks.js';
 import { describeMissing, publicChain } from './public-chain.js';
+
+/** Blocks that must stand on a transaction on a chain that is not known by name. */
+const CONFIRMATIONS = 5;
 
 export interface ClientOptions {
   /** Where the local chain's node answers; "" on other networks. */
@@ -39,6 +44,46 @@ export async function openIdao(config: Config, options: ClientOptions): Promise<
     throw new WaystoneError('FORGE_NO_ADDRESSES', missing);
   }
   return new IdaoClient(place, signer);
+}
+
+/** Datasets of the configured network, to be challenged. @throws WaystoneError as {@link openDat}. */
+export async function openChallenges(
+  config: Config,
+  options: ClientOptions,
+): Promise<ChallengeClient> {
+  const { place, signer, missing } = await look(config, options);
+  if (place.datasetForge === '') throw new WaystoneError('FORGE_NO_ADDRESSES', missing);
+  return new ChallengeClient(place, signer);
+}
+
+/**
+ * Datasets of any chain that there is a node of: whoever checks a dataset needs no gateway and no settings.
+ *
+ * @throws WaystoneError CHAIN_UNREACHABLE, and what {@link unlockKeystore} throws.
+ */
+export async function openChallengesAt(
+  at: { readonly rpcUrl: string; readonly forge: string },
+  options: Omit<ClientOptions, 'localUrl'>,
+): Promise<ChallengeClient> {
+  const { rpcUrl, forge: datasetForge } = at;
+  const signer = options.keystoreFile === '' ? null : await unlockKeystore(options);
+  let chainId: number;
+  try {
+    chainId = Number(await jsonRpc(rpcUrl, 'eth_chainId'));
+  } catch (cause) {
+    throw new WaystoneError(
+      'CHAIN_UNREACHABLE',
+      `the node at ${rpcUrl} does not answer: ${messageOf(cause)}`,
+      { cause },
+    );
+  }
+  const known = Object.values(PUBLIC_NETWORKS).find((network) => network.chainId === chainId);
+  const confirmations = known?.confirmations ?? (chainId === LOCAL_CHAIN_ID ? 1 : CONFIRMATIONS);
+  const fees = { kind: 'auto', ceilingWei: null } as const;
+  return new ChallengeClient(
+    { urls: [rpcUrl], chainId, fees, confirmations, datasetForge },
+    signer,
+  );
 }
 
 /** The tokens of a gateway's own chain. */

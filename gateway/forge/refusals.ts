@@ -7,6 +7,10 @@ export function shortToken(tokenId: bigint | string): string {
   return text.length > 12 ? `${text.slice(0, 8)}…${text.slice(-4)}` : text;
 }
 
+/** A time of the chain, Unix seconds; some mean "never" by a number that no date holds. */
+const timeOf = (seconds = '0'): string =>
+  Number(seconds) > 8e12 ? 'the end of time' : new Date(Number(seconds) * 1_000).toISOString();
+
 const coin = (wei = '0'): string => formatEther(wei);
 
 /** A contract's refusal in words; other errors as they are. */
@@ -59,6 +63,38 @@ function wordsOf(revert: Revert): [code: string, message: string] {
           ? 'nothing was asked back; waystone idao bond request comes first'
           : `it may be taken from ${new Date(Number(second) * 1_000).toISOString()} on`,
       ];
+    case 'NotAFault':
+      return ['CHALLENGE_NO_FAULT', 'the contract finds no fault in what is shown'];
+    case 'WindowOver':
+      return [
+        'CHALLENGE_WINDOW_OVER',
+        `its window ended at ${timeOf(second)}; nothing of it is judged any more`,
+      ];
+    case 'AlreadyUpheld':
+      return [
+        'CHALLENGE_PAID',
+        'this fault of the dataset was upheld before, and each is paid once',
+      ];
+    case 'DatasetVoid':
+      return [
+        'CHALLENGE_VOID',
+        'a fault of this dataset was upheld before; it is void, and gets no token',
+      ];
+    case 'AskedBefore':
+      return ['CHALLENGE_ASKED', `entry ${second} is asked for now, or was; ask for another`];
+    case 'NotAskedFor':
+      return ['CHALLENGE_NOT_ASKED', `entry ${second} is not asked for, or that is settled`];
+    case 'TooManyAskedFor':
+      return [
+        'CHALLENGE_PLACES_TAKEN',
+        'four entries of this dataset are asked for already; a place is free once one of them is settled',
+      ];
+    case 'ResponseOpen':
+      return ['CHALLENGE_TOO_EARLY', `entry ${second} may be shown until ${timeOf(third)}`];
+    case 'ResponseOver':
+      return ['CHALLENGE_TOO_LATE', `entry ${second} was to be shown before ${timeOf(third)}`];
+    case 'NoSuchEntry':
+      return ['CHALLENGE_NO_ENTRY', `the dataset has ${second} entries, counted from 0`];
     case 'NoCoin':
       return ['USAGE', 'name an amount above zero'];
     default:

@@ -39,6 +39,9 @@ const AUDIT = ['core', 'dataset'];
 /** What reads all that a gateway keeps, without a gateway: composition too, for the command line alone. */
 const FSCK = ['core', 'dataset', 'audit', 'config', 'ledger', 'forge'];
 
+/** Finds and files faults of datasets, without a gateway: for the command line alone. */
+const CHALLENGE = ['core', 'forge'];
+
 /** Helpers of tests and generators that stand beside the sources. */
 const HELPERS = ['testing.ts', 'memory-view.ts', 'make-vectors.ts'];
 
@@ -111,6 +114,20 @@ describe('imports', () => {
     expect(imports).toContainEqual({
       from: 'gateway/fsck/fsck.ts',
       to: 'gateway/fsck/check-log.ts',
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('of the challenger reach the chain, and only the command line reaches it', () => {
+    const places = ['challenge', ...CHALLENGE].map((name) => `gateway/${name}/`);
+    const wrong = imports.filter(({ from, to }) =>
+      from.startsWith('gateway/challenge/')
+        ? to !== '@waystone/proto' && !places.some((place) => to.startsWith(place))
+        : to.startsWith('gateway/challenge/') && !from.startsWith('gateway/cli/'),
+    );
+    expect(imports).toContainEqual({
+      from: 'gateway/challenge/search.ts',
+      to: 'gateway/forge/challenge-client.ts',
     });
     expect(wrong).toEqual([]);
   });
