@@ -16,6 +16,9 @@ const GAS_ROOM_PER_MILLE = 1_200n;
 /** Longest wait for one transaction to be mined, ms. It may still be mined after that. */
 const MINED_WAIT_MS = 120_000;
 
+/** How often a block is looked for while a transaction waits; the library's default of 4 s is slower than chains are. */
+const POLL_MS = 1_000;
+
 /** A chain, and how to pay on it. */
 export interface ChainPlace {
   readonly urls: readonly string[];
@@ -45,6 +48,7 @@ export class ChainSender {
   constructor(place: ChainPlace, signer: BaseWallet | null) {
     this.#place = place;
     this.provider = new ChainProvider(place.urls, place.chainId);
+    this.provider.pollingInterval = POLL_MS;
     this.#signer = signer;
   }
 
