@@ -5,12 +5,11 @@ import type { ChainReader, DatasetOnChain } from '../core/chain-view.js';
 import { WaystoneError } from '../core/errors.js';
 import { checkChainId, connectChain, hasCode } from './chain-client.js';
 import { datasetKey, recordHash } from './dataset-record.js';
+import { searchLogs } from './log-search.js';
 
 export interface RpcChainReaderOptions {
   readonly url: string;
   readonly datasetForge: string;
-  /** First block to look for the dataset's log in; default 0. */
-  readonly fromBlock?: number;
 }
 
 /**
@@ -42,9 +41,10 @@ export class RpcChainReader implements ChainReader {
     const [status, , tokenId, storedHash] = await forge.statusOf(key);
     if (status === 0n) return { status: 'absent' };
 
-    const [event] = await forge.queryFilter(
-      forge.filters.DatasetCommitted(key),
-      this.#options.fromBlock ?? 0,
+    const [event] = await searchLogs(
+      provider,
+      (from, to) => forge.queryFilter(forge.filters.DatasetCommitted(key), from, to),
+      (found) => found.length > 0,
     );
     if (event === undefined) {
       throw new WaystoneError(

@@ -8,6 +8,7 @@ import { DAT__factory, IDAO__factory } from '../contracts/types/index.js';
 import { WaystoneError } from '../core/errors.js';
 import { hasCode } from './chain-client.js';
 import { type ChainPlace, ChainSender, type SentTransaction, told } from './chain-sender.js';
+import { searchLogs } from './log-search.js';
 import { explain, shortToken } from './refusals.js';
 
 /** Where a DAT contract is. */
@@ -109,7 +110,9 @@ export class DatClient {
   /** What was recorded for a token, oldest first. */
   async usage(tokenId: bigint): Promise<DatUsage[]> {
     const dat = await this.#contract();
-    const events = await dat.queryFilter(dat.filters.UsageRecorded(tokenId), 0);
+    const events = await this.#search((from, to) =>
+      dat.queryFilter(dat.filters.UsageRecorded(tokenId), from, to),
+    );
     return events.map(({ args, blockNumber, transactionHash }) => ({
       metric: metricName(args.metricType),
       amount: String(args.amount),
@@ -122,7 +125,9 @@ export class DatClient {
   /** The licences of a class, oldest first. */
   async licences(classId: bigint): Promise<string[]> {
     const dat = await this.#contract();
-    const events = await dat.queryFilter(dat.filters.Minted(undefined, classId), 0);
+    const events = await this.#search((from, to) =>
+      dat.queryFilter(dat.filters.Minted(undefined, classId), from, to),
+    );
     return events.map(({ args }) => String(args.tokenId)).filter((id) => id !== String(classId));
   }
 
@@ -130,9 +135,13 @@ export class DatClient {
   async revenue(tokenId: bigint, asset = ZeroAddress): Promise<DatRevenue> {
     const { classId, pending } = await this.view(tokenId, asset);
     const dat = await this.#contract();
-    const settled = await dat.queryFilter(dat.filters.RevenueSettled(classId, asset), 0);
+    const settled = await this.#search((from, to) =>
+      dat.queryFilter(dat.filters.RevenueSettled(classId, asset), from, to),
+    );
     // Licences have no share, so all claims of a class are those of its dataset's token.
-    const claimed = await dat.queryFilter(dat.filters.Claimed(classId), 0);
+    const claimed = await this.#search((from, to) =>
+      dat.queryFilter(dat.filters.Claimed(classId), from, to),
+    );
     const sum = (amounts: readonly bigint[]): string =>
       String(amounts.reduce((total, amount) => total + amount, 0n));
     return {
@@ -203,6 +212,10 @@ export class DatClient {
       .map((log) => dat.interface.parseLog(log))
       .find((event) => event?.name === 'Claimed');
     return { ...told(receipt), amount: String(claimed?.args.amount), to: target };
+  }
+
+  #search<Event>(query: (from: number, to: number) => Promise<Event[]>): Promise<Event[]> {
+    return searchLogs(this.#sender.provider, query);
   }
 
   async #contract() {

@@ -12,6 +12,7 @@ import type { ChainBlock, ForgeKey } from '../core/forge-ports.js';
 import type { ContractAddresses } from './addresses.js';
 import { hasCode } from './chain-client.js';
 import type { DatasetRecord, DatParams } from './dataset-record.js';
+import { searchLogs } from './log-search.js';
 
 /** Registry's numbers of what a key is for. */
 export const KEY_KINDS = { device: 1, gateway: 2 } as const;
@@ -74,7 +75,11 @@ export class ForgeContracts {
 
   /** The transaction that finalised a dataset; null when the node keeps no such log. */
   async finalisedIn(key: string): Promise<{ hash: string; block: ChainBlock } | null> {
-    const [event] = await this.#forge.queryFilter(this.#forge.filters.DatasetFinalised(key), 0);
+    const [event] = await searchLogs(
+      this.#provider,
+      (from, to) => this.#forge.queryFilter(this.#forge.filters.DatasetFinalised(key), from, to),
+      (found) => found.length > 0,
+    );
     if (event === undefined) return null;
     return {
       hash: event.transactionHash,

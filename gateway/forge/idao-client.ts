@@ -9,6 +9,7 @@ import { WaystoneError } from '../core/errors.js';
 import { DEFAULT_IDAO_SALT, idaoAddress } from './addresses.js';
 import { hasCode } from './chain-client.js';
 import { type ChainPlace, ChainSender, type SentTransaction, told } from './chain-sender.js';
+import { searchLogs } from './log-search.js';
 import { explain } from './refusals.js';
 
 /** Where an iDAO and the contracts around it are; "" for what is not known. */
@@ -69,7 +70,9 @@ export class IdaoClient {
         idao.description(),
         idao.owner(),
         idao.pendingOwner(),
-        idao.queryFilter(idao.filters.OperatorSet(), 0),
+        searchLogs(this.#sender.provider, (from, to) =>
+          idao.queryFilter(idao.filters.OperatorSet(), from, to),
+        ),
         this.#sender.provider.getBalance(address),
         DAT__factory.connect(dat, this.#sender.provider).balanceOf(address),
         forge.bondOf(address),
