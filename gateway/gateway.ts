@@ -25,6 +25,7 @@ import type { Decision, DeviceRecord } from './core/ports.js';
 import { ReceiptMaker } from './core/receipt-maker.js';
 import type { RelayRecord } from './core/relay.js';
 import type { GatewayView } from './core/view.js';
+import { publishedFolder, publishMetadata } from './dataset/published.js';
 import { DiskKeeper } from './disk/disk-keeper.js';
 import { openForge } from './forge/open-forge.js';
 import { Broker } from './ingest/broker.js';
@@ -99,6 +100,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
   try {
     // The chain's addresses are known before the chain runs, and with them the realm.
     const forgePause = new ForgePause(config.dataFolder);
+    const { publishFolder } = config.http;
+    const published = publishedFolder(config);
     const forge = await openForge(config, {
       logger,
       isPaused: () => forgePause.isOn,
@@ -111,6 +114,11 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
             url: `${config.http.publicUrl || httpAddress()}/entries/${dataset.root}`,
           })),
         entry: (root, index) => datasets.calls.entry(root, index),
+        publish: async (root) => {
+          // Without a folder the gateway serves them itself, from where they were sealed.
+          if (publishFolder !== '') await datasets.calls.publish(root, publishFolder);
+        },
+        describe: async (tokenId, metadata) => publishMetadata(published, tokenId, metadata),
         committed: (id) => ledger.calls.forgeCommitted(id),
         forged: async (result) => {
           const { nowUs, doubt } = watch.look();

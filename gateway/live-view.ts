@@ -22,6 +22,7 @@ import type {
   RelayRequest,
   RelayStatus,
 } from './core/view.js';
+import { metadataPath, publishedFolder } from './dataset/published.js';
 import type { DiskKeeper } from './disk/disk-keeper.js';
 import type { Broker } from './ingest/broker.js';
 import type { Ledger } from './ledger/ledger.js';
@@ -315,6 +316,8 @@ export function liveView(deps: LiveViewDeps): GatewayView {
       requireFiles(batch);
       return folderOf(root);
     },
+
+    metadataFile: (tokenId) => metadataPath(publishedFolder(config), tokenId),
 
     proof: async (did, session, stream, sequence) => {
       const place = await reader.locate(did, session, stream, sequence);

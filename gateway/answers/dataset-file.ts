@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DATASET_FILES } from '@waystone/proto';
 import { WaystoneError } from '../core/errors.js';
@@ -47,6 +47,18 @@ export async function datasetFileResponse(
     await file.close().catch(() => undefined);
     throw error;
   }
+}
+
+/** Metadata of a token, small enough for memory. @throws WaystoneError FILE_UNKNOWN. */
+export async function metadataResponse(file: string, tokenId: string): Promise<Response> {
+  const json = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new WaystoneError(
+      'FILE_UNKNOWN',
+      `this gateway has forged no token ${tokenId}, or its metadata was written by another`,
+      { cause },
+    );
+  });
+  return new Response(json, { headers: { 'Content-Type': 'application/json' } });
 }
 
 function streamOf(file: FileHandle, size: number): ReadableStream<Uint8Array> {

@@ -24,6 +24,7 @@ export class MemoryGatewayView implements GatewayView {
   readonly relayRows = new Map<string, RelayStatus>();
   batchRows: BatchStatus[] = [];
   datasetRows: DatasetStatus[] = [];
+  metadataFolder = '/nowhere';
   refusalRows: RefusalRow[] = [];
   readonly proofs = new Map<string, ProofAnswer>();
   statusRow: GatewayStatus = exampleStatus();
@@ -74,6 +75,10 @@ export class MemoryGatewayView implements GatewayView {
   async datasetFolder(root: string): Promise<string | null> {
     requireLowerHex('root', root, 32);
     return this.#answer(this.datasetRows.find((row) => row.root === root)?.folder ?? null);
+  }
+
+  metadataFile(tokenId: string): string {
+    return `${this.metadataFolder}/${tokenId}.json`;
   }
 
   async proof(

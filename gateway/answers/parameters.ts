@@ -43,6 +43,13 @@ export function rootParameter(text: string): string {
   return hexParameter('root', text, 32);
 }
 
+/** Name of a metadata file: a token id, up to 78 decimal digits, and ".json". @returns the id. */
+export function metadataParameter(text: string): string {
+  const [, tokenId] = /^([0-9]{1,78})\.json$/.exec(text) ?? [];
+  if (tokenId !== undefined) return tokenId;
+  throw parameterError('file', text, 'a token id in decimal, and ".json"');
+}
+
 /** A session: 32 hex digits; given back in lower case. */
 export function sessionParameter(text: string): string {
   return hexParameter('session', text, 16);

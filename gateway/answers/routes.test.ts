@@ -412,6 +412,18 @@ describe('HTTP API', () => {
       );
     });
 
+    it('are metadata for everybody, by the id of the token', async () => {
+      view.metadataFolder = folder;
+      writeFileSync(join(folder, '123.json'), '{"name":"a"}');
+      const answer = await fetch(`${base}/metadata/123.json`);
+      expect(answer.headers.get('content-type')).toBe('application/json');
+      expect(await answer.json()).toEqual({ name: 'a' });
+      await expectError(await fetch(`${base}/metadata/124.json`), 404, 'FILE_UNKNOWN');
+      for (const name of ['manifest.json', '123', '..%2f123.json', `${'1'.repeat(79)}.json`]) {
+        await expectError(await fetch(`${base}/metadata/${name}`), 400, 'PARAMETER_INVALID');
+      }
+    });
+
     it('of unknown datasets are not there', async () => {
       const other = `/v1/datasets/${'00'.repeat(32)}`;
       await expectError(await ask(`${other}/files/frames`), 404, 'DATASET_UNKNOWN');

@@ -3,7 +3,7 @@ import { type Context, Hono } from 'hono';
 import { messageOf, WaystoneError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { GatewayView } from '../core/view.js';
-import { datasetFileResponse } from './dataset-file.js';
+import { datasetFileResponse, metadataResponse } from './dataset-file.js';
 import { requireOwnHost, requireToken, securityHeaders } from './guard.js';
 import { loadPage } from './page-files.js';
 import {
@@ -13,6 +13,7 @@ import {
   folderParameter,
   LIMIT_MAX,
   limitParameter,
+  metadataParameter,
   noteParameter,
   relayParameter,
   requireFields,
@@ -64,6 +65,11 @@ export function buildApp(options: AppOptions, { view, logger }: AppDeps): Hono {
     if (folder === null) throw datasetUnknown(root);
     const isHead = context.req.method === 'HEAD';
     return await datasetFileResponse(folder, DATASET_FILES.entries, isHead);
+  });
+
+  app.get('/metadata/:file', async (context) => {
+    const tokenId = metadataParameter(context.req.param('file'));
+    return await metadataResponse(view.metadataFile(tokenId), tokenId);
   });
 
   // Before every handler: who does not know the token cannot even make the gateway read a body.

@@ -56,7 +56,7 @@ describe('configuration', () => {
         loginDelaySecondsMax: 10,
       },
       sessions: { newPerDayMax: 288, newBurstMax: 1000, closedKept: 16 },
-      http: { host: '127.0.0.1', port: 8484, publicUrl: '' },
+      http: { host: '127.0.0.1', port: 8484, publicUrl: '', publishFolder: '' },
       streams: [{ id: 1, name: 'drive' }],
       batch: {
         entriesMax: 16_384,

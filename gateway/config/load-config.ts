@@ -246,6 +246,7 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
       host: text('http.host'),
       port: number('http.port'),
       publicUrl: text('http.publicUrl'),
+      publishFolder: text('http.publishFolder'),
     },
     streams: checkStreams(settings.get('streams')),
     batch: {

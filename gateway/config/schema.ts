@@ -169,6 +169,11 @@ export const CONFIG_SCHEMA = {
         .describe(
           'Address at which others reach this server, for instance that of a TLS proxy. It goes on chain: under it anyone may fetch /entries/<root>, and what cannot be fetched can be challenged.',
         ),
+      publishFolder: text(4_096)
+        .default('')
+        .describe(
+          'Folder that a web server gives out under publicUrl: entries/<root> and metadata/<token>.json are put there. Empty: this server gives them out itself.',
+        ),
     },
   },
   batch: {

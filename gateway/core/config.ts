@@ -101,6 +101,8 @@ export interface Config {
     readonly port: number;
     /** Address at which others reach it, without a slash at its end; "" for none. */
     readonly publicUrl: string;
+    /** Where what others may read is put for a web server; "" serves it from here. */
+    readonly publishFolder: string;
   };
   /** Streams that devices may use; at least one. */
   readonly streams: readonly { readonly id: number; readonly name: string }[];

@@ -66,6 +66,10 @@ export interface ForgeDatasets {
    * @throws WaystoneError when the dataset's files are gone, RangeError when it has fewer entries.
    */
   entry(root: string, index: number): Promise<EntryProof>;
+  /** Puts the dataset's entries where its url says, before that goes on chain. @throws WaystoneError PUBLISH_FAILED. */
+  publish(root: string): Promise<void>;
+  /** Publishes the metadata, JSON, of a token that is minted; again, it replaces what was there. */
+  describe(tokenId: string, metadata: string): Promise<void>;
   /** The dataset is committed on chain; it may still be lost to a rewound chain. */
   committed(id: ForgeDatasetId): Promise<void>;
   /** The dataset has its token. Comes again, with the same token, when a rewound chain is healed. */

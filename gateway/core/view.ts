@@ -21,6 +21,8 @@ export interface GatewayView {
   dataset(root: string): Promise<(DatasetStatus & { manifest: Manifest | null }) | null>;
   /** Folder of a sealed dataset, or null. */
   datasetFolder(root: string): Promise<string | null>;
+  /** File with the metadata of a token (decimal); it may not be there. */
+  metadataFile(tokenId: string): string;
   /** Where a frame is: its batch, and the proof once its batch is sealed. */
   proof(did: string, session: string, stream: number, sequence: number): Promise<ProofAnswer>;
   /** Refusals, newest first. */

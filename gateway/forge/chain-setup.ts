@@ -14,6 +14,8 @@ export interface ChainSetupOptions {
   readonly idaoSalt: string;
   readonly idaoName: string;
   readonly idaoDescription: string;
+  /** Where the metadata of its datasets is, said once by the gateway where it has the owner's key; "" leaves that. */
+  readonly metadataBase: string;
   /** The gateway's own key: it signs checkpoints and receipts. */
   readonly gateway: ForgeKey;
 }
@@ -77,6 +79,15 @@ export class ChainSetup {
       }
       const call = contracts.setOperator(operator.address);
       await this.#do(provider, owner, `operator:${operator.address}`, call);
+    }
+    const { metadataBase } = this.#options;
+    if (owner !== null && metadataBase !== '') {
+      const before = await contracts.metadataBase();
+      if (before !== metadataBase) {
+        const call = contracts.setMetadataBase(metadataBase);
+        // With what was there: it may come back to that.
+        await this.#do(provider, owner, `metadata:${before} ${metadataBase}`, call);
+      }
     }
     await this.#register(provider, contracts, [this.#options.gateway], KEY_KINDS.gateway);
     this.#isReady = true;

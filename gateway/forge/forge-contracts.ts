@@ -1,5 +1,6 @@
 import type { BaseWallet, JsonRpcProvider } from 'ethers';
 import {
+  DAT__factory,
   type DatasetForge,
   DatasetForge__factory,
   type DeviceRegistry,
@@ -11,8 +12,12 @@ import { WaystoneError } from '../core/errors.js';
 import type { ChainBlock, ForgeKey } from '../core/forge-ports.js';
 import type { ContractAddresses } from './addresses.js';
 import { hasCode } from './chain-client.js';
-import type { DatasetRecord, DatParams } from './dataset-record.js';
+import type { DatFacts } from './dat-metadata.js';
+import type { DatasetPayload, DatasetRecord, DatParams } from './dataset-record.js';
 import { searchLogs } from './log-search.js';
+
+/** Keys looked up at the node at a time. */
+const LOOKUPS_AT_ONCE = 16;
 
 /** Registry's numbers of what a key is for. */
 export const KEY_KINDS = { device: 1, gateway: 2 } as const;
@@ -87,6 +92,26 @@ export class ForgeContracts {
     };
   }
 
+  /** What a token's metadata says beside its record. */
+  async datFacts({
+    devices,
+  }: DatasetPayload): Promise<Pick<DatFacts, 'windowSeconds' | 'bondWei' | 'attestationLevel'>> {
+    const windowSeconds = await this.windowSeconds();
+    const { amount } = await this.#forge.bondOf(this.idao);
+    let attestationLevel = Number.POSITIVE_INFINITY;
+    for (let from = 0; from < devices.length; from += LOOKUPS_AT_ONCE) {
+      const records = await Promise.all(
+        devices
+          .slice(from, from + LOOKUPS_AT_ONCE)
+          .map(({ deviceId }) => this.#registry.recordOf(`0x${deviceId}`)),
+      );
+      for (const record of records) {
+        attestationLevel = Math.min(attestationLevel, Number(record.attestationLevel));
+      }
+    }
+    return { windowSeconds, bondWei: String(amount), attestationLevel };
+  }
+
   idaoExists(): Promise<boolean> {
     return hasCode(this.#provider, this.idao);
   }
@@ -138,6 +163,19 @@ export class ForgeContracts {
       true,
     ]);
     return { to: this.idao, data };
+  }
+
+  metadataBase(): Promise<string> {
+    return DAT__factory.connect(this.addresses.dat, this.#provider).metadataBaseOf(this.idao);
+  }
+
+  setMetadataBase(base: string): { to: string; data: string } {
+    const data = DAT__factory.createInterface().encodeFunctionData('setMetadataBase', [base]);
+    const execute = [this.addresses.dat, 0, data] as const;
+    return {
+      to: this.idao,
+      data: IDAO__factory.createInterface().encodeFunctionData('execute', [...execute]),
+    };
   }
 
   registerKeys(keys: readonly ForgeKey[], kind: number): { to: string; data: string } {

@@ -9,6 +9,7 @@ import {
   type DatasetForge,
   DatasetForge__factory,
 } from '../contracts/types/index.js';
+import { WaystoneError } from '../core/errors.js';
 import type { ForgeDataset, ForgeJournal } from '../core/forge-ports.js';
 import { DEFAULT_IDAO_SALT, idaoAddress } from './addresses.js';
 import { connectChain } from './chain-client.js';
@@ -343,11 +344,15 @@ it('finds on chain what its journal has lost', async () => {
   );
 });
 
-function bind(from: MemoryDatasets): Pick<MemoryDatasets, 'ready' | 'forged' | 'entry'> {
+function bind(
+  from: MemoryDatasets,
+): Pick<MemoryDatasets, 'ready' | 'forged' | 'entry' | 'publish' | 'describe'> {
   return {
     ready: from.ready.bind(from),
     forged: from.forged.bind(from),
     entry: from.entry.bind(from),
+    publish: from.publish.bind(from),
+    describe: from.describe.bind(from),
   };
 }
 
@@ -409,6 +414,58 @@ it('gives up a dataset that is void, and goes on with the others', async () => {
     provider.destroy();
     await windowed.stop();
   }
+});
+
+it('puts nothing on chain before its entries are published', async () => {
+  datasets.seal(2);
+  const [first] = datasets.sealed;
+  const failing = {
+    ...bind(datasets),
+    committed: async () => undefined,
+    publish: async () => {
+      throw new WaystoneError('PUBLISH_FAILED', 'the folder is full');
+    },
+  };
+  const made = forger({ datasets: failing });
+  await expect(made.pass()).rejects.toMatchObject({ code: 'PUBLISH_FAILED' });
+  expect(await journal.openIntents(LOCAL_CHAIN_ID, 'dataset')).toEqual([]);
+  await settle(forger());
+  expect(datasets.published).toEqual(datasets.sealed.map(({ root }) => root));
+  await expectOneDatEach();
+  const [result] = datasets.results;
+  const metadata = JSON.parse(datasets.metadata.get(result?.tokenId ?? '') ?? '');
+  expect(metadata).toMatchObject({
+    class: '0x01',
+    proof: { type: 'OP', hash: `0x${first?.manifestHash}`, verifiedBy: result?.datasetForge },
+    usagePolicy: { expiresAt: null },
+    rights: { canTransfer: true },
+    waystone: {
+      chainId: LOCAL_CHAIN_ID,
+      tokenId: result?.tokenId,
+      root: `0x${first?.root}`,
+      entries: first?.count,
+      windowSeconds: 0,
+      bondWei: '0',
+      attestationLevel: 0,
+      signatures: 'challengeable on chain',
+    },
+  });
+});
+
+it('says once where the metadata of all its datasets is, and again when that moves', async () => {
+  const provider = connectChain(chain.url, LOCAL_CHAIN_ID);
+  const dat = DAT__factory.connect(chain.keys.contracts.dat, provider);
+  for (const base of [
+    'https://a.example/metadata/',
+    'https://b.example/',
+    'https://a.example/metadata/',
+  ]) {
+    datasets.seal(1);
+    await settle(forger({}, { metadataBase: base }));
+    const token = datasets.results.at(-1)?.tokenId ?? '';
+    expect(await dat.tokenURI(token)).toBe(`${base}${token}.json`);
+  }
+  provider.destroy();
 });
 
 it('refuses a dataset that changed after its intent was written', async () => {

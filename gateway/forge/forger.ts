@@ -18,6 +18,7 @@ import { type BundleItem, Bundler } from './bundler.js';
 import { ChainProvider, type ChainProviderOptions } from './chain-provider.js';
 import { ChainSetup } from './chain-setup.js';
 import type { ForgeCrashPoint } from './crash-points.js';
+import { datMetadata } from './dat-metadata.js';
 import {
   type DatTerms,
   datasetKey,
@@ -67,6 +68,8 @@ export interface ForgerOptions {
   readonly idaoSalt: string;
   readonly idaoName: string;
   readonly idaoDescription: string;
+  /** As {@link ChainSetupOptions.metadataBase}; default "". */
+  readonly metadataBase?: string;
   readonly gateway: ForgeKey;
   readonly terms: DatTerms;
   readonly confirmation: Confirmation;
@@ -188,12 +191,15 @@ export class Forger {
         },
       },
     );
-    this.#setup = new ChainSetup(options, {
-      journal: deps.journal,
-      submitter: this.#submitter,
-      operator: deps.operator,
-      owner: deps.owner,
-    });
+    this.#setup = new ChainSetup(
+      { ...options, metadataBase: options.metadataBase ?? '' },
+      {
+        journal: deps.journal,
+        submitter: this.#submitter,
+        operator: deps.operator,
+        owner: deps.owner,
+      },
+    );
     const { chainId, contracts, confirmation, bundle = { datasetsMax: 1, gasMax: 0 } } = options;
     this.#bundler = new Bundler(
       { chainId, datasetForge: contracts.datasetForge, ...bundle },
@@ -280,7 +286,7 @@ export class Forger {
       try {
         const intent = await this.#intend(provider, dataset);
         // Confirmed before a crash, but not reported: only the report is left.
-        if (intent.state === 'confirmed') await this.#report(intent);
+        if (intent.state === 'confirmed') await this.#report(contracts, intent);
         else open.set(intent.key, intent);
       } catch (error) {
         if (!isAboutOneDataset(error)) throw error;
@@ -307,7 +313,7 @@ export class Forger {
       if (holdsBack === null) await this.#setup.ensure(provider, contracts);
       await tidySetups(provider, journal, this.#submitter, chainId);
       await this.#submitter.explain(provider);
-      await this.#confirm(provider, []);
+      await this.#confirm(provider, contracts, []);
       failure ??= this.#isPaused ? null : this.#forbidsNew;
       if (failure !== null) throw failure;
       return { more: false, wakeInMs: null };
@@ -347,7 +353,7 @@ export class Forger {
         log.error({ ...idOf(intent), error: messageOf(error) }, 'a dataset cannot be forged');
       }
     }
-    const confirmed = await this.#confirm(provider, finalised);
+    const confirmed = await this.#confirm(provider, contracts, finalised);
     failure ??= this.#isPaused ? null : this.#forbidsNew;
     if (failure !== null) throw failure;
     let wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
@@ -516,6 +522,7 @@ export class Forger {
       if (recordHash(written) === recordHash({ ...record, url: written.url })) return known;
       // Written again as it is now: the journal refuses, and says so.
     }
+    await this.#deps.datasets.publish(dataset.root);
     // By the chain's time, which judges expiry; our own clock may be wrong, and an intent never changes.
     const params = datParams(terms, await chainTimeUs(provider));
     const intent = await journal.addIntent({
@@ -633,7 +640,11 @@ export class Forger {
   }
 
   /** Confirms what is deep or durable enough. @returns how many datasets. */
-  async #confirm(provider: ChainProvider, finalised: readonly Intent[]): Promise<number> {
+  async #confirm(
+    provider: ChainProvider,
+    contracts: ForgeContracts,
+    finalised: readonly Intent[],
+  ): Promise<number> {
     const { journal } = this.#deps;
     const { chainId } = this.#options;
     const setups = await journal.openIntents(chainId, 'setup');
@@ -648,7 +659,7 @@ export class Forger {
       await journal.progress(intent.key, { state: 'confirmed' });
       if (intent.kind !== 'dataset') continue;
       this.#crash('forge:confirmed');
-      await this.#report(intent);
+      await this.#report(contracts, intent);
       this.#waiting.delete(intent.key);
       this.#bundler.forget(intent.key);
       confirmed++;
@@ -670,10 +681,14 @@ export class Forger {
     return block ?? -1;
   }
 
-  async #report(intent: Intent): Promise<void> {
-    const { record } = readPayload(intent.payload);
+  async #report(onChain: ForgeContracts, intent: Intent): Promise<void> {
+    const payload = readPayload(intent.payload);
+    const { record } = payload;
     const { contracts, chainId, idao } = this.#options;
     const tokenId = intent.tokenId ?? '';
+    const facts = { chainId, tokenId, datasetForge: contracts.datasetForge };
+    const metadata = datMetadata(payload, { ...facts, ...(await onChain.datFacts(payload)) });
+    await this.#deps.datasets.describe(tokenId, metadata);
     await this.#deps.datasets.forged({
       ...idOf(intent),
       root: record.root.slice(2),

@@ -58,6 +58,7 @@ it('is made once for each owner', async () => {
     pendingOwner: `0x${'0'.repeat(40)}`,
     operators: [],
     treasury: '0',
+    metadataBase: '',
     tokens: 0,
     bond: { amount: '0', minimum: '0', requested: '0', takeableAt: 0 },
   });
@@ -108,4 +109,13 @@ it('wants an address, a key and coin', async () => {
   await expect(clientOf(owner).depositBond(parseEther('11'))).rejects.toMatchObject({
     code: 'CHAIN_BALANCE_LOW',
   });
+});
+
+it('says where the metadata of its datasets is, by its owner alone', async () => {
+  const base = 'https://gateway.example/metadata/';
+  await expect(clientOf(stranger).setMetadataBase(base)).rejects.toMatchObject({
+    code: 'IDAO_NOT_OWNER',
+  });
+  await clientOf(owner).setMetadataBase(base);
+  expect((await clientOf(null).view()).metadataBase).toBe(base);
 });

@@ -33,6 +33,8 @@ export interface IdaoView {
   readonly treasury: string;
   /** Tokens that it holds. */
   readonly tokens: number;
+  /** Where the metadata of its datasets is, or "". */
+  readonly metadataBase: string;
   readonly bond: {
     /** All that answers for faults. */
     readonly amount: string;
@@ -64,7 +66,8 @@ export class IdaoClient {
     const { idao: address, dat } = this.#place;
     const idao = await this.#idao();
     const forge = await this.#datasetForge();
-    const [name, description, owner, pendingOwner, named, treasury, tokens, bond, minimum] =
+    const dats = DAT__factory.connect(dat, this.#sender.provider);
+    const [name, description, owner, pendingOwner, named, treasury, tokens, base, bond, minimum] =
       await Promise.all([
         idao.name(),
         idao.description(),
@@ -74,7 +77,8 @@ export class IdaoClient {
           idao.queryFilter(idao.filters.OperatorSet(), from, to),
         ),
         this.#sender.provider.getBalance(address),
-        DAT__factory.connect(dat, this.#sender.provider).balanceOf(address),
+        dats.balanceOf(address),
+        dats.metadataBaseOf(address),
         forge.bondOf(address),
         forge.minimumBond(),
       ]);
@@ -87,6 +91,7 @@ export class IdaoClient {
       ...{ idao: address, name, description, owner, pendingOwner, operators },
       treasury: String(treasury),
       tokens: Number(tokens),
+      metadataBase: base,
       bond: {
         amount: String(amount),
         minimum: String(minimum),
@@ -138,6 +143,13 @@ export class IdaoClient {
     }
     const idao = await this.#idao();
     return await this.#send(idao.setOperator.populateTransaction(operator, isAllowed));
+  }
+
+  /** Says where the metadata of all its datasets is: an address, to which a token's id and ".json" are added. */
+  async setMetadataBase(base: string): Promise<SentTransaction> {
+    const idao = await this.#idao();
+    const data = DAT__factory.createInterface().encodeFunctionData('setMetadataBase', [base]);
+    return await this.#send(idao.execute.populateTransaction(this.#place.dat, 0, data));
   }
 
   /** Adds to the bond. Anyone may. */

@@ -78,6 +78,7 @@ export function openLocalForge(config: Config, deps: OpenForgeDeps): ForgeStage 
           idaoSalt: DEFAULT_IDAO_SALT,
           idaoName: config.idao.name,
           idaoDescription: config.idao.description,
+          metadataBase: config.http.publicUrl && `${config.http.publicUrl}/metadata/`,
           gateway: {
             deviceId: deps.gateway.id,
             keyType: KEY_TYPES.secp256k1,

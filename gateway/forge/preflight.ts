@@ -90,7 +90,10 @@ export async function preflight(
   published(options.publicUrl, add);
   await contracts(provider, options, add);
   await rights(provider, options, add);
-  if (firstObstacle(findings) === null) await bond(provider, options, add);
+  if (firstObstacle(findings) === null) {
+    await bond(provider, options, add);
+    await metadata(provider, options, add);
+  }
   await gas(provider, options, add);
   await machine(provider, add);
   return findings;
@@ -317,6 +320,26 @@ async function bond(
       'anyone can deposit it with depositBond; forging goes on by itself',
     );
   }
+}
+
+/** Tokens say where their metadata is by one address of the iDAO, which only its owner sets. */
+async function metadata(
+  provider: ChainProvider,
+  { contracts: { dat }, idao, publicUrl }: PreflightOptions,
+  add: Add,
+): Promise<void> {
+  const base = await DAT__factory.connect(dat, provider).metadataBaseOf(idao);
+  if (base !== '') {
+    add('ok', 'METADATA_BASE', `tokens say that their metadata is below ${base}`, { base });
+    return;
+  }
+  add(
+    'warn',
+    'METADATA_BASE_MISSING',
+    'tokens do not say where their metadata is, so marketplaces show them bare',
+    { expected: `${publicUrl}/metadata/` },
+    "the iDAO's owner runs waystone idao metadata",
+  );
 }
 
 async function gas(

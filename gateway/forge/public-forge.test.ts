@@ -183,7 +183,7 @@ describe('the preflight names what is in the way', () => {
 
   it('a node among others that is not to be asked', async () => {
     const rpcUrls = [chain.url, 'http://127.0.0.1:1'];
-    expect(await codes({ rpcUrls }, 'warn')).toEqual(['NODE_SET_ASIDE']);
+    expect(await codes({ rpcUrls }, 'warn')).toEqual(['NODE_SET_ASIDE', 'METADATA_BASE_MISSING']);
   });
 
   it('coin, and a price above the ceiling', async () => {
@@ -193,11 +193,11 @@ describe('the preflight names what is in the way', () => {
     await set(1n);
     expect(await codes({}, 'stop')).toEqual(['FORGE_NO_FUNDS']);
     await set(10n ** 16n);
-    expect(await codes({}, 'warn')).toEqual(['FUNDS_LOW']);
+    expect(await codes({}, 'warn')).toEqual(['METADATA_BASE_MISSING', 'FUNDS_LOW']);
     await set(10n ** 20n);
     await jsonRpc(chain.url, 'anvil_setNextBlockBaseFeePerGas', ['0x174876e800']);
     await jsonRpc(chain.url, 'anvil_mine', ['0x1']);
-    expect(await codes({ feeMaxGwei: 1 }, 'warn')).toEqual(['FEE_ABOVE_CEILING']);
+    expect(await codes({ feeMaxGwei: 1 }, 'warn')).toEqual(['METADATA_BASE_MISSING', 'FEE_ABOVE_CEILING']);
   });
 });
 

@@ -101,6 +101,19 @@ export class MemoryDatasets implements ForgeDatasets {
     return found;
   }
 
+  /** Roots of published datasets. */
+  readonly published: string[] = [];
+  /** Metadata by token id. */
+  readonly metadata = new Map<string, string>();
+
+  async publish(root: string): Promise<void> {
+    this.published.push(root);
+  }
+
+  async describe(tokenId: string, metadata: string): Promise<void> {
+    this.metadata.set(tokenId, metadata);
+  }
+
   async committed(id: ForgeDatasetId): Promise<void> {
     if (id.logId !== this.#logId) throw new RangeError(`no log ${id.logId}`);
   }

@@ -20,6 +20,7 @@ import {
   publishDatasetFolder,
 } from '../dataset/folder-writer.js';
 import { makeProof, proofToJson } from '../dataset/proof.js';
+import { publishEntries } from '../dataset/published.js';
 import type { DatasetThreadData } from './dataset-thread.js';
 import { type IncludedChunk, includedReceipts } from './included-receipts.js';
 
@@ -131,6 +132,10 @@ const operations = {
       await dataset.close();
     }
   },
+
+  /** Copies a dataset's entries to where others read them. @throws WaystoneError PUBLISH_FAILED, DATASET_DAMAGED. */
+  publish: (root: string, published: string): Promise<void> =>
+    publishEntries(published, join(datasetsFolder, root), root),
 
   manifest: async (root: string) => {
     const dataset = await DatasetReader.open(join(datasetsFolder, root));

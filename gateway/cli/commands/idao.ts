@@ -1,4 +1,5 @@
 import type { Config } from '../../core/config.js';
+import { WaystoneError } from '../../core/errors.js';
 import type { SentTransaction } from '../../forge/chain-sender.js';
 import type { IdaoClient, IdaoView } from '../../forge/idao-client.js';
 import { coinOf, weiOf } from '../amounts.js';
@@ -52,6 +53,26 @@ Example:
       const { name = config.idao.name, description = config.idao.description } = call.options;
       const done = await client.create({ name, description });
       call.print(done, () => `iDAO ${done.idao}; set chain.idaoAddress to it${sent(done)}`);
+    });
+    return undefined;
+  });
+
+  const metadata = withKey(idao.command('metadata'))
+    .argument('[url]', 'where they are (default: http.publicUrl and /metadata/)')
+    .description("say where the metadata of its datasets' tokens is")
+    .addHelpText(
+      'after',
+      `
+One address for all: a token's id and ".json" follow it. The gateway puts them there, or into http.publishFolder.
+
+Example:
+  waystone idao metadata https://gateway.example/metadata/`,
+    );
+  act<KeyFlags>(metadata, async (call, given = '') => {
+    await withIdao(call, async (client, config) => {
+      const base = given || defaultBase(config);
+      const done = await client.setMetadataBase(base);
+      call.print({ ...done, base }, () => `metadata is below ${plain(base)}${sent(done)}`);
     });
     return undefined;
   });
@@ -112,6 +133,7 @@ function describe(view: IdaoView): string {
     ['operators', view.operators.join(', ') || 'none'],
     ['treasury', `${coinOf(view.treasury)} coin`],
     ['tokens', String(view.tokens)],
+    ['metadata', plain(view.metadataBase) || '-'],
     ['bond', `${coinOf(bond.amount)} coin, at least ${coinOf(bond.minimum)} to commit`],
     ...(bond.requested === '0'
       ? []
@@ -122,6 +144,11 @@ function describe(view: IdaoView): string {
           ] as const,
         ]),
   ]);
+}
+
+function defaultBase({ http: { publicUrl } }: Config): string {
+  if (publicUrl !== '') return `${publicUrl}/metadata/`;
+  throw new WaystoneError('USAGE', 'name the address, or set http.publicUrl');
 }
 
 async function send(

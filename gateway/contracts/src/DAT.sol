@@ -5,6 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
+import {Strings} from "@openzeppelin/contracts/utils/Strings.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
 import {IDAT} from "./IDAT.sol";
@@ -58,10 +59,15 @@ contract DAT is ERC721, ReentrancyGuard, IDAT {
     mapping(uint256 classId => bytes32) private _integrityHash;
     mapping(uint256 classId => string) private _metadataURI;
     mapping(uint256 classId => string) private _policyURI;
+    /// @notice Where the metadata of an owner's datasets is, see {setMetadataBase}.
+    mapping(address holder => string) public metadataBaseOf;
     mapping(uint256 classId => mapping(address asset => Revenue)) private _revenue;
     mapping(uint256 tokenId => mapping(address asset => uint256 amount)) private _claimed;
     mapping(address owner => mapping(uint256 classId => mapping(address operator => bool))) private
         _classApprovals;
+
+    /// @notice Metadata of `holder`'s datasets is below `base` from now on.
+    event MetadataBaseSet(address indexed holder, string base);
 
     error OnlyForge(address caller);
     /// @notice Classes are datasets; they come from DatasetForge, through {forgeDataset}.
@@ -153,6 +159,14 @@ contract DAT is ERC721, ReentrancyGuard, IDAT {
         }
         _metadataURI[classId] = metadataURI;
         emit MetadataUpdated(classId, metadataURI, integrityHash);
+    }
+
+    /// @notice Says where the metadata of all datasets is that the caller holds and that have no
+    /// address of their own: `base`, the id of the dataset's token in decimal, and ".json". One
+    /// address for all of them costs a dataset no gas.
+    function setMetadataBase(string calldata base) external {
+        metadataBaseOf[msg.sender] = base;
+        emit MetadataBaseSet(msg.sender, base);
     }
 
     /// @inheritdoc IDATCore
@@ -269,7 +283,7 @@ contract DAT is ERC721, ReentrancyGuard, IDAT {
         returns (string memory, bytes32, uint8, string memory)
     {
         _checkClass(classId);
-        return (_metadataURI[classId], _integrityHash[classId], 0, _policyURI[classId]);
+        return (_classURI(classId), _integrityHash[classId], 0, _policyURI[classId]);
     }
 
     /// @inheritdoc IDATCore
@@ -331,7 +345,7 @@ contract DAT is ERC721, ReentrancyGuard, IDAT {
 
     /// @inheritdoc ERC721
     function tokenURI(uint256 tokenId) public view override returns (string memory) {
-        return _metadataURI[classOf(tokenId)];
+        return _classURI(classOf(tokenId));
     }
 
     /// @inheritdoc ERC721
@@ -466,5 +480,13 @@ contract DAT is ERC721, ReentrancyGuard, IDAT {
         if (value > type(uint40).max) revert ValueTooLarge(value);
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint40(value);
+    }
+
+    function _classURI(uint256 classId) private view returns (string memory) {
+        string memory own = _metadataURI[classId];
+        if (bytes(own).length > 0) return own;
+        string memory base = metadataBaseOf[_ownerOf(classId)];
+        if (bytes(base).length == 0) return "";
+        return string.concat(base, Strings.toString(classId), ".json");
     }
 }

@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {Chain} from "./Chain.sol";
 import {FeeToken, GreedyClaimer, ReentrantToken, Refuser} from "./Helpers.sol";
+import {Strings} from "@openzeppelin/contracts/utils/Strings.sol";
+
 import {DAT} from "../src/DAT.sol";
 import {IDAT} from "../src/IDAT.sol";
 import {IDATCore} from "../src/IDATCore.sol";
@@ -97,6 +99,27 @@ contract DATTest is Chain {
         dat.updateClassPolicy(other, "");
         VM.expectRevert(abi.encodeWithSelector(DAT.UnknownClass.selector, uint256(5)));
         dat.getClassMeta(5);
+    }
+
+    function test_one_base_says_where_the_metadata_of_all_datasets_is() public {
+        uint256 plain = forged(1, params());
+        IDAT.DatParams memory datParams = params();
+        datParams.metadataURI = "ipfs://own";
+        uint256 named = forged(2, datParams);
+        eq(dat.tokenURI(plain), "", "none yet");
+        asIdao(address(dat), abi.encodeCall(DAT.setMetadataBase, ("https://a.example/metadata/")));
+        string memory expected =
+            string.concat("https://a.example/metadata/", Strings.toString(plain), ".json");
+        eq(dat.tokenURI(plain), expected, "base and id");
+        (string memory meta,,,) = dat.getClassMeta(plain);
+        eq(meta, expected, "class");
+        eq(dat.tokenURI(named), "ipfs://own", "an own address counts more");
+        // A stranger's base is for the stranger's datasets.
+        VM.prank(STRANGER);
+        dat.setMetadataBase("https://evil.example/");
+        eq(dat.tokenURI(plain), expected, "not theirs");
+        asIdao(address(dat), abi.encodeCall(DAT.setMetadataBase, ("")));
+        eq(dat.tokenURI(plain), "", "taken back");
     }
 
     function test_attributes_are_bounded() public {

@@ -63,6 +63,7 @@ export interface DATInterface extends Interface {
       | "getClassMeta"
       | "isApprovedForAll"
       | "isApprovedForClass"
+      | "metadataBaseOf"
       | "mint"
       | "name"
       | "observeExpiry"
@@ -72,6 +73,7 @@ export interface DATInterface extends Interface {
       | "safeTransferFrom(address,address,uint256)"
       | "safeTransferFrom(address,address,uint256,bytes)"
       | "setApprovalForAll"
+      | "setMetadataBase"
       | "settleRevenueERC20"
       | "settleRevenueETH"
       | "shareRatioOf"
@@ -95,6 +97,7 @@ export interface DATInterface extends Interface {
       | "ClassCreated"
       | "ClassPolicyUpdated"
       | "Expired"
+      | "MetadataBaseSet"
       | "MetadataUpdated"
       | "Minted"
       | "RevenueSettled"
@@ -154,6 +157,10 @@ export interface DATInterface extends Interface {
     values: [AddressLike, BigNumberish, AddressLike]
   ): string;
   encodeFunctionData(
+    functionFragment: "metadataBaseOf",
+    values: [AddressLike]
+  ): string;
+  encodeFunctionData(
     functionFragment: "mint",
     values: [
       BigNumberish,
@@ -191,6 +198,10 @@ export interface DATInterface extends Interface {
   encodeFunctionData(
     functionFragment: "setApprovalForAll",
     values: [AddressLike, boolean]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "setMetadataBase",
+    values: [string]
   ): string;
   encodeFunctionData(
     functionFragment: "settleRevenueERC20",
@@ -272,6 +283,10 @@ export interface DATInterface extends Interface {
     functionFragment: "isApprovedForClass",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(
+    functionFragment: "metadataBaseOf",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(functionFragment: "mint", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "name", data: BytesLike): Result;
   decodeFunctionResult(
@@ -297,6 +312,10 @@ export interface DATInterface extends Interface {
   ): Result;
   decodeFunctionResult(
     functionFragment: "setApprovalForAll",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "setMetadataBase",
     data: BytesLike
   ): Result;
   decodeFunctionResult(
@@ -470,6 +489,19 @@ export namespace ExpiredEvent {
   export type OutputTuple = [tokenId: bigint];
   export interface OutputObject {
     tokenId: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace MetadataBaseSetEvent {
+  export type InputTuple = [holder: AddressLike, base: string];
+  export type OutputTuple = [holder: string, base: string];
+  export interface OutputObject {
+    holder: string;
+    base: string;
   }
   export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
   export type Filter = TypedDeferredTopicFilter<Event>;
@@ -737,6 +769,8 @@ export interface DAT extends BaseContract {
     "view"
   >;
 
+  metadataBaseOf: TypedContractMethod<[holder: AddressLike], [string], "view">;
+
   mint: TypedContractMethod<
     [
       classId: BigNumberish,
@@ -793,6 +827,8 @@ export interface DAT extends BaseContract {
     [void],
     "nonpayable"
   >;
+
+  setMetadataBase: TypedContractMethod<[base: string], [void], "nonpayable">;
 
   settleRevenueERC20: TypedContractMethod<
     [classId: BigNumberish, asset: AddressLike, amount: BigNumberish],
@@ -931,6 +967,9 @@ export interface DAT extends BaseContract {
     "view"
   >;
   getFunction(
+    nameOrSignature: "metadataBaseOf"
+  ): TypedContractMethod<[holder: AddressLike], [string], "view">;
+  getFunction(
     nameOrSignature: "mint"
   ): TypedContractMethod<
     [
@@ -992,6 +1031,9 @@ export interface DAT extends BaseContract {
     [void],
     "nonpayable"
   >;
+  getFunction(
+    nameOrSignature: "setMetadataBase"
+  ): TypedContractMethod<[base: string], [void], "nonpayable">;
   getFunction(
     nameOrSignature: "settleRevenueERC20"
   ): TypedContractMethod<
@@ -1101,6 +1143,13 @@ export interface DAT extends BaseContract {
     ExpiredEvent.InputTuple,
     ExpiredEvent.OutputTuple,
     ExpiredEvent.OutputObject
+  >;
+  getEvent(
+    key: "MetadataBaseSet"
+  ): TypedContractEvent<
+    MetadataBaseSetEvent.InputTuple,
+    MetadataBaseSetEvent.OutputTuple,
+    MetadataBaseSetEvent.OutputObject
   >;
   getEvent(
     key: "MetadataUpdated"
@@ -1228,6 +1277,17 @@ export interface DAT extends BaseContract {
       ExpiredEvent.InputTuple,
       ExpiredEvent.OutputTuple,
       ExpiredEvent.OutputObject
+    >;
+
+    "MetadataBaseSet(address,string)": TypedContractEvent<
+      MetadataBaseSetEvent.InputTuple,
+      MetadataBaseSetEvent.OutputTuple,
+      MetadataBaseSetEvent.OutputObject
+    >;
+    MetadataBaseSet: TypedContractEvent<
+      MetadataBaseSetEvent.InputTuple,
+      MetadataBaseSetEvent.OutputTuple,
+      MetadataBaseSetEvent.OutputObject
     >;
 
     "MetadataUpdated(uint256,string,bytes32)": TypedContractEvent<
