@@ -12,7 +12,7 @@ import type { Parts } from '../../gateway/cli/parts.js';
 import { processTerminal } from '../../gateway/cli/terminal.js';
 import type { DatasetStatus, GatewayStatus } from '../../gateway/core/view.js';
 import { RpcChainReader } from '../../gateway/forge/chain-reader.js';
-import { openDat, openIdao } from '../../gateway/forge/open-clients.js';
+import { openChallenges, openDat, openIdao } from '../../gateway/forge/open-clients.js';
 import { makeHome, removeHome, startInProcess, type TestGateway } from '../harness/gateway.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -30,7 +30,9 @@ describe('a recorded drive', () => {
 
   beforeAll(async () => {
     home = await makeHome();
-    gateway = await startInProcess(home, { network: 'local', set: ['batch.entriesMax=20'] });
+    const set = ['batch.entriesMax=20', `http.publishFolder=${join(home, 'www')}`];
+    set.push('http.publicUrl=https://gateway.example');
+    gateway = await startInProcess(home, { network: 'local', set });
     await gateway.enrol(key.did, 'car');
     const device = new Device({ url: gateway.mqttUrl, signer: key, gateway: gateway.did });
     device.on('receipt', (event) => events.push(event));
@@ -82,7 +84,11 @@ describe('a recorded drive', () => {
       out: (text: string) => out.push(text),
       err: (text: string) => out.push(text),
     };
-    await runCli([...args, '--json'], terminal, { openDat, openIdao } as unknown as Parts);
+    await runCli([...args, '--json'], terminal, {
+      openDat,
+      openIdao,
+      openChallenges,
+    } as unknown as Parts);
     return JSON.parse(out.join(''));
   };
 
@@ -116,6 +122,30 @@ describe('a recorded drive', () => {
       }
     } finally {
       chain.close();
+    }
+  });
+
+  it('is published for a web server: its entries, and the metadata of its tokens', async () => {
+    for (const { root, folder, dat } of datasets) {
+      const entries = readFileSync(join(home, 'www', 'entries', root));
+      expect(entries.equals(readFileSync(join(folder, 'entries')))).toBe(true);
+      const { metadataUrl } = await cli('show', root);
+      expect(metadataUrl).toBe(`https://gateway.example/metadata/${dat?.tokenId}.json`);
+      const file = join(home, 'www', 'metadata', `${dat?.tokenId}.json`);
+      expect(JSON.parse(readFileSync(file, 'utf8')).waystone).toMatchObject({
+        root: `0x${root}`,
+        entriesUrl: `https://gateway.example/entries/${root}`,
+        signatures: 'challengeable on chain',
+      });
+    }
+  });
+
+  it('has no fault that anyone could challenge', async () => {
+    const found = await waystone('challenge', 'find', ...datasets.map(({ folder }) => folder));
+    expect(found).toMatchObject({ findings: [], notes: [] });
+    expect(found.datasets).toHaveLength(3);
+    for (const dataset of found.datasets) {
+      expect(dataset).toMatchObject({ mismatch: null, status: 'forged', isOpen: false });
     }
   });
 
