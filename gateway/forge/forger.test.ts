@@ -8,6 +8,7 @@ import {
   DAT__factory,
   type DatasetForge,
   DatasetForge__factory,
+  IDAO__factory,
 } from '../contracts/types/index.js';
 import { WaystoneError } from '../core/errors.js';
 import type { ForgeDataset, ForgeJournal } from '../core/forge-ports.js';
@@ -465,6 +466,31 @@ it('says once where the metadata of all its datasets is, and again when that mov
     const token = datasets.results.at(-1)?.tokenId ?? '';
     expect(await dat.tokenURI(token)).toBe(`${base}${token}.json`);
   }
+  provider.destroy();
+});
+
+it('commits no more a day than the iDAO lets it, and goes on the next day', async () => {
+  datasets.seal(1);
+  await settle(forger());
+  const provider = connectChain(chain.url, LOCAL_CHAIN_ID);
+  const owner = new NonceManager(chain.keys.owner.connect(provider));
+  const idao = IDAO__factory.connect(chain.keys.idao, owner);
+  await (await idao.limitOperator(chain.keys.operator.address, 0, 2)).wait();
+  datasets.seal(5);
+  const made = forger({}, { bundle: { datasetsMax: 4, gasMax: 8_000_000 } });
+  const { wakeInMs } = await made.pass();
+  await made.pass();
+  expect(datasets.results).toHaveLength(3);
+  expect(made.status().datasets.at(-1)?.waitsFor).toContain('commit 2 datasets a day');
+  expect(wakeInMs).toBeGreaterThan(0);
+  for (let day = 0; day < 2; day++) {
+    await jsonRpc(chain.url, 'evm_increaseTime', [86_400]);
+    await jsonRpc(chain.url, 'evm_mine');
+    await made.pass();
+  }
+  expect(datasets.results).toHaveLength(6);
+  await expectOneDatEach();
+  await (await idao.setOperator(chain.keys.operator.address, true)).wait();
   provider.destroy();
 });
 

@@ -816,6 +816,14 @@ function mayBeLater(error: unknown): never {
   if (error instanceof CallRefused && error.revert === 'WindowOpen') {
     throw windowOpen(Number(error.args[1]) * 1e6);
   }
+  if (error instanceof CallRefused && error.revert === 'DailyLimit') {
+    const untilUs = Number(error.args[3]) * 1e6;
+    const when = new Date(untilUs / 1000).toISOString();
+    throw new NotYet(
+      `the iDAO lets this gateway commit ${error.args[2]} datasets a day; the next ones follow at ${when}`,
+      untilUs,
+    );
+  }
   if (error instanceof CallRefused && error.revert === 'EntriesAskedFor') {
     throw new NotYet('entries of it are asked for on chain', Number.POSITIVE_INFINITY);
   }

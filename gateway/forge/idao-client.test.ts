@@ -49,6 +49,8 @@ afterAll(async () => {
   remove();
 });
 
+const unlimited = (address: string) => ({ address, until: 0, datasetsPerDay: 0 });
+
 it('is made once for each owner', async () => {
   expect(await clientOf(null).view()).toEqual({
     idao,
@@ -57,6 +59,7 @@ it('is made once for each owner', async () => {
     owner: owner.address,
     pendingOwner: `0x${'0'.repeat(40)}`,
     operators: [],
+    members: [],
     treasury: '0',
     metadataBase: '',
     tokens: 0,
@@ -69,10 +72,13 @@ it('is made once for each owner', async () => {
 it('has operators that its owner names and takes away', async () => {
   await clientOf(owner).setOperator(gatewayKey, true);
   await clientOf(owner).setOperator(stranger.address, true);
-  expect((await clientOf(null).view()).operators).toEqual([gatewayKey, stranger.address]);
+  expect((await clientOf(null).view()).operators).toEqual([
+    unlimited(gatewayKey),
+    unlimited(stranger.address),
+  ]);
   await clientOf(owner).setOperator(stranger.address, false);
   await clientOf(owner).setOperator(stranger.address, false);
-  expect((await clientOf(null).view()).operators).toEqual([gatewayKey]);
+  expect((await clientOf(null).view()).operators).toEqual([unlimited(gatewayKey)]);
   const wrong = clientOf(stranger).setOperator(stranger.address, true);
   await expect(wrong).rejects.toMatchObject({ code: 'IDAO_NOT_OWNER' });
   const flipped = clientOf(owner).setOperator('0x12', true);
@@ -118,4 +124,33 @@ it('says where the metadata of its datasets is, by its owner alone', async () =>
   });
   await clientOf(owner).setMetadataBase(base);
   expect((await clientOf(null).view()).metadataBase).toBe(base);
+});
+
+it('has operators with an end and a limit a day', async () => {
+  const block = await jsonRpc(chain.url, 'eth_getBlockByNumber', ['latest', false]);
+  const until = Number((block as { timestamp: string }).timestamp) + 86_400;
+  const limits = { until, datasetsPerDay: 7 };
+  await clientOf(owner).setOperator(stranger.address, true, limits);
+  expect((await clientOf(null).view()).operators).toContainEqual({
+    address: stranger.address,
+    ...limits,
+  });
+  const past = { until: 1_600_000_000, datasetsPerDay: 0 };
+  const late = clientOf(owner).setOperator(stranger.address, true, past);
+  await expect(late).rejects.toMatchObject({ code: 'USAGE' });
+  await clientOf(owner).setOperator(stranger.address, true);
+  expect((await clientOf(null).view()).operators).toContainEqual(unlimited(stranger.address));
+  await clientOf(owner).setOperator(stranger.address, false);
+});
+
+it('has members with roles', async () => {
+  await clientOf(owner).setRoles(stranger.address, ['licensor', 'treasurer']);
+  expect((await clientOf(null).view()).members).toEqual([
+    { address: stranger.address, roles: ['licensor', 'treasurer'] },
+  ]);
+  await expect(clientOf(stranger).setRoles(stranger.address, [])).rejects.toMatchObject({
+    code: 'IDAO_NOT_OWNER',
+  });
+  await clientOf(owner).setRoles(stranger.address, []);
+  expect((await clientOf(null).view()).members).toEqual([]);
 });

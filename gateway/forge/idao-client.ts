@@ -6,6 +6,7 @@ import {
   IDAOFactory__factory,
 } from '../contracts/types/index.js';
 import { WaystoneError } from '../core/errors.js';
+import { ROLES, type Role } from '../core/idao-roles.js';
 import { DEFAULT_IDAO_SALT, idaoAddress } from './addresses.js';
 import { hasCode } from './chain-client.js';
 import { type ChainPlace, ChainSender, type SentTransaction, told } from './chain-sender.js';
@@ -20,6 +21,20 @@ export interface IdaoPlace extends ChainPlace {
   readonly idao: string;
 }
 
+/** A gateway's hot key, and how far its rights go. */
+export interface OperatorView {
+  readonly address: string;
+  /** Unix seconds until which it may act; 0 is for ever. */
+  readonly until: number;
+  /** Datasets that it may commit on one day (UTC); 0 is any number. */
+  readonly datasetsPerDay: number;
+}
+
+export interface MemberView {
+  readonly address: string;
+  readonly roles: readonly Role[];
+}
+
 /** An iDAO as the contracts tell it. Amounts are decimal strings of wei, times Unix seconds. */
 export interface IdaoView {
   readonly idao: string;
@@ -28,8 +43,10 @@ export interface IdaoView {
   readonly owner: string;
   /** Who may take ownership, or 0x0…. */
   readonly pendingOwner: string;
-  /** Hot keys that may register devices, commit and finalise. */
-  readonly operators: readonly string[];
+  /** Hot keys that may register devices, commit and finalise; those whose time is over are not among them. */
+  readonly operators: readonly OperatorView[];
+  /** Who has roles. */
+  readonly members: readonly MemberView[];
   readonly treasury: string;
   /** Tokens that it holds. */
   readonly tokens: number;
@@ -67,28 +84,50 @@ export class IdaoClient {
     const idao = await this.#idao();
     const forge = await this.#datasetForge();
     const dats = DAT__factory.connect(dat, this.#sender.provider);
-    const [name, description, owner, pendingOwner, named, treasury, tokens, base, bond, minimum] =
-      await Promise.all([
-        idao.name(),
-        idao.description(),
-        idao.owner(),
-        idao.pendingOwner(),
-        searchLogs(this.#sender.provider, (from, to) =>
-          idao.queryFilter(idao.filters.OperatorSet(), from, to),
-        ),
-        this.#sender.provider.getBalance(address),
-        dats.balanceOf(address),
-        dats.metadataBaseOf(address),
-        forge.bondOf(address),
-        forge.minimumBond(),
-      ]);
-    const operators: string[] = [];
+    const [
+      name,
+      description,
+      owner,
+      pendingOwner,
+      named,
+      given,
+      treasury,
+      tokens,
+      base,
+      bond,
+      minimum,
+    ] = await Promise.all([
+      idao.name(),
+      idao.description(),
+      idao.owner(),
+      idao.pendingOwner(),
+      searchLogs(this.#sender.provider, (from, to) =>
+        idao.queryFilter(idao.filters.OperatorSet(), from, to),
+      ),
+      searchLogs(this.#sender.provider, (from, to) =>
+        idao.queryFilter(idao.filters.RolesSet(), from, to),
+      ),
+      this.#sender.provider.getBalance(address),
+      dats.balanceOf(address),
+      dats.metadataBaseOf(address),
+      forge.bondOf(address),
+      forge.minimumBond(),
+    ]);
+    const operators: OperatorView[] = [];
     for (const operator of new Set(named.map(({ args }) => args.operator))) {
-      if (await idao.isOperator(operator)) operators.push(operator);
+      if (!(await idao.isOperator(operator))) continue;
+      const { until, datasetsPerDay } = await idao.operatorOf(operator);
+      const limits = { until: Number(until), datasetsPerDay: Number(datasetsPerDay) };
+      operators.push({ address: operator, ...limits });
+    }
+    const members: MemberView[] = [];
+    for (const member of new Set(given.map(({ args }) => args.member))) {
+      const roles = rolesIn(Number(await idao.rolesOf(member)));
+      if (roles.length > 0) members.push({ address: member, roles });
     }
     const { amount, requested, takeableAt } = bond;
     return {
-      ...{ idao: address, name, description, owner, pendingOwner, operators },
+      ...{ idao: address, name, description, owner, pendingOwner, operators, members },
       treasury: String(treasury),
       tokens: Number(tokens),
       metadataBase: base,
@@ -133,16 +172,33 @@ export class IdaoClient {
     return { ...told(await this.#sender.send(call)), idao };
   }
 
-  /** Allows a gateway's hot key, or takes its rights away. Done again, it changes nothing. */
-  async setOperator(operator: string, isAllowed: boolean): Promise<SentTransaction> {
-    if (!isAddress(operator)) {
-      throw new WaystoneError(
-        'USAGE',
-        `${operator} is no address: 0x and 40 hex digits, with the capitals of its checksum or none`,
-      );
-    }
+  /**
+   * Allows a gateway's hot key, or takes its rights away. Done again, it changes nothing.
+   *
+   * @param limits until when, and how much a day; without them it may for ever, any number.
+   */
+  async setOperator(
+    operator: string,
+    isAllowed: boolean,
+    limits: Omit<OperatorView, 'address'> = { until: 0, datasetsPerDay: 0 },
+  ): Promise<SentTransaction> {
+    requireAddress(operator);
     const idao = await this.#idao();
-    return await this.#send(idao.setOperator.populateTransaction(operator, isAllowed));
+    const { until, datasetsPerDay } = limits;
+    if (!isAllowed || (until === 0 && datasetsPerDay === 0)) {
+      return await this.#send(idao.setOperator.populateTransaction(operator, isAllowed));
+    }
+    return await this.#send(
+      idao.limitOperator.populateTransaction(operator, until, datasetsPerDay),
+    );
+  }
+
+  /** Gives a member exactly these roles; none ends the membership. */
+  async setRoles(member: string, roles: readonly Role[]): Promise<SentTransaction> {
+    requireAddress(member);
+    const idao = await this.#idao();
+    const mask = roles.reduce((sum, role) => sum | ROLES[role], 0);
+    return await this.#send(idao.setRoles.populateTransaction(member, mask));
   }
 
   /** Says where the metadata of all its datasets is: an address, to which a token's id and ".json" are added. */
@@ -200,4 +256,15 @@ export class IdaoClient {
     await this.#sender.requireContract(datasetForge, 'chain.datasetForgeAddress');
     return DatasetForge__factory.connect(datasetForge, this.#sender.provider);
   }
+}
+
+const rolesIn = (mask: number): Role[] =>
+  (Object.keys(ROLES) as Role[]).filter((role) => (mask & ROLES[role]) !== 0);
+
+function requireAddress(text: string): void {
+  if (isAddress(text)) return;
+  throw new WaystoneError(
+    'USAGE',
+    `${text} is no address: 0x and 40 hex digits, with the capitals of its checksum or none`,
+  );
 }

@@ -46,6 +46,9 @@ const GAS_PER_DATASET = 250_000n;
 /** Below so many datasets' worth of gas, the balance is called low. */
 const DATASETS_LOW = 100n;
 
+/** An operator's end is told a week before. */
+const EXPIRY_WARNING_SECONDS = 7 * 86_400;
+
 /** PUSH0 PUSH0 RETURN, as init code: makes an empty contract where the opcode is known (EIP-3855, Shanghai). */
 const PUSH0_PROBE = '0x5f5ff3';
 
@@ -285,17 +288,37 @@ async function rights(
   const can = await answerOf(() =>
     IDAO__factory.connect(idao, provider).canForge(operator.address),
   );
-  if (can === true)
+  if (can === true) {
     add('ok', 'OPERATOR_APPOINTED', `${operator.address} may forge for the iDAO`, facts);
-  else {
+    await expiry(provider, { idao, operator: operator.address }, add);
+  } else {
     add(
       'stop',
       'FORGE_NOT_OPERATOR',
-      `${operator.address} is no operator of the iDAO ${idao}`,
+      `${operator.address} is no operator of the iDAO ${idao}, or its time is over`,
       facts,
       'its owner appoints it with setOperator; forging goes on by itself',
     );
   }
+}
+
+/** An operator's rights may end by themselves. */
+async function expiry(
+  provider: ChainProvider,
+  { idao, operator }: { idao: string; operator: string },
+  add: Add,
+): Promise<void> {
+  const { until } = await IDAO__factory.connect(idao, provider).operatorOf(operator);
+  const now = (await provider.getBlock('latest'))?.timestamp ?? 0;
+  if (until === 0n || Number(until) - now > EXPIRY_WARNING_SECONDS) return;
+  const end = new Date(Number(until) * 1_000).toISOString();
+  add(
+    'warn',
+    'FORGE_OPERATOR_EXPIRES',
+    `the rights of ${operator} end at ${end}`,
+    { operator, until: Number(until) },
+    `the iDAO's owner runs waystone idao operators add ${operator} --days 90`,
+  );
 }
 
 /** DatasetForge takes no commit of an iDAO whose bond, without what is asked back of it, is below its minimum. */

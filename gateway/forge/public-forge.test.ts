@@ -197,8 +197,34 @@ describe('the preflight names what is in the way', () => {
     await set(10n ** 20n);
     await jsonRpc(chain.url, 'anvil_setNextBlockBaseFeePerGas', ['0x174876e800']);
     await jsonRpc(chain.url, 'anvil_mine', ['0x1']);
-    expect(await codes({ feeMaxGwei: 1 }, 'warn')).toEqual(['METADATA_BASE_MISSING', 'FEE_ABOVE_CEILING']);
+    expect(await codes({ feeMaxGwei: 1 }, 'warn')).toEqual([
+      'METADATA_BASE_MISSING',
+      'FEE_ABOVE_CEILING',
+    ]);
   });
+});
+
+it('tells a week before that the rights of its key end, and that they have', async () => {
+  const provider = new ChainProvider([chain.url], LOCAL_CHAIN_ID);
+  const { owner, operator, idao } = chain.keys;
+  const contract = IDAO__factory.connect(idao, owner.connect(provider));
+  const now = (await provider.getBlock('latest'))?.timestamp ?? 0;
+  for (const [days, expected] of [
+    [8, []],
+    [6, ['FORGE_OPERATOR_EXPIRES']],
+  ] as const) {
+    const sent = await contract.limitOperator(operator.address, now + days * 86_400, 0);
+    await sent.wait(1, 5_000);
+    const warnings = await codes({}, 'warn');
+    expect(warnings.filter((code) => code.startsWith('FORGE_OPERATOR'))).toEqual(expected);
+  }
+  const mark = await jsonRpc(chain.url, 'evm_snapshot');
+  await jsonRpc(chain.url, 'evm_increaseTime', [7 * 86_400]);
+  await jsonRpc(chain.url, 'evm_mine');
+  expect(await codes({}, 'stop')).toEqual(['FORGE_NOT_OPERATOR']);
+  await jsonRpc(chain.url, 'evm_revert', [mark]);
+  await (await contract.setOperator(operator.address, true)).wait(1, 5_000);
+  provider.destroy();
 });
 
 describe('the stage of a public network', () => {

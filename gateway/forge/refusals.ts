@@ -47,6 +47,8 @@ function wordsOf(revert: Revert): [code: string, message: string] {
         'DAT_NO_SHARE',
         "nobody could claim it: the dataset's token has expired. Nothing was paid",
       ];
+    case 'UntilInPast':
+      return ['USAGE', `its rights would have ended at ${timeOf(first)} already`];
     case 'NotOwner':
       return ['IDAO_NOT_OWNER', `${first} does not own the iDAO; use its owner's key`];
     case 'NotBondOwner':

@@ -193,11 +193,17 @@ describe('a recorded drive', () => {
     expect(before).toMatchObject({ idao, tokens: 3, bond: { amount: '0' } });
     expect(before.operators).toHaveLength(1);
     const operator = Wallet.createRandom().address;
-    await waystone('idao', 'operators', 'add', operator);
+    const days = ['--days', '2', '--per-day', '9'];
+    await waystone('idao', 'operators', 'add', operator, ...days);
+    await waystone('idao', 'members', operator, 'licensor', 'registrar');
     await waystone('idao', 'bond', 'deposit', '0.5');
     await waystone('idao', 'bond', 'request', '0.25');
     expect(await waystone('idao', 'show')).toMatchObject({
-      operators: [...before.operators, operator],
+      operators: [
+        ...before.operators,
+        { address: operator, until: expect.any(Number), datasetsPerDay: 9 },
+      ],
+      members: [{ address: operator, roles: ['registrar', 'licensor'] }],
       bond: { amount: '500000000000000000', requested: '250000000000000000' },
     });
     await waystone('idao', 'operators', 'remove', operator);
@@ -205,6 +211,8 @@ describe('a recorded drive', () => {
     for (const [args, code] of [
       [['create'], 'IDAO_EXISTS'],
       [['operators', 'add', 'me'], 'USAGE'],
+      [['operators', 'add', operator, '--days', '-1'], 'USAGE'],
+      [['members', operator, 'king'], 'USAGE'],
       [['bond', 'deposit', '-1'], 'USAGE'],
       [['bond', 'request', '0.51'], 'BOND_TOO_SMALL'],
     ] as const) {

@@ -1,7 +1,8 @@
 import type { Config } from '../../core/config.js';
 import { WaystoneError } from '../../core/errors.js';
+import { ROLES, type Role } from '../../core/idao-roles.js';
 import type { SentTransaction } from '../../forge/chain-sender.js';
-import type { IdaoClient, IdaoView } from '../../forge/idao-client.js';
+import type { IdaoClient, IdaoView, MemberView, OperatorView } from '../../forge/idao-client.js';
 import { coinOf, weiOf } from '../amounts.js';
 import type { Call } from '../call.js';
 import { chainOf, type KeyFlags, sent, withKey } from '../chain-options.js';
@@ -11,6 +12,11 @@ import { date, pairs, plain } from '../format.js';
 interface CreateFlags extends KeyFlags {
   readonly name?: string;
   readonly description?: string;
+}
+
+interface LimitFlags extends KeyFlags {
+  readonly days: string;
+  readonly perDay: string;
 }
 
 const NOBODY = `0x${'0'.repeat(40)}`;
@@ -81,20 +87,46 @@ Example:
     .command('operators')
     .description("gateways' hot keys: they may register devices, commit and finalise")
     .addHelpText('after', '\nExample:\n  waystone idao operators add 0x…');
-  for (const [name, isAllowed] of [
-    ['add', true],
-    ['remove', false],
-  ] as const) {
-    const command = withKey(operators.command(name))
-      .argument('<address>', "address of the gateway's key")
-      .description(isAllowed ? 'let a key act for the iDAO' : 'take its rights away')
-      .addHelpText('after', `\nExample:\n  waystone idao operators ${name} 0x…`);
-    act<KeyFlags>(command, (call, address = '') =>
-      send(call, `${isAllowed ? 'operator' : 'no longer operator'}: ${address}`, (client) =>
-        client.setOperator(address, isAllowed),
-      ),
+  const add = withKey(operators.command('add'))
+    .argument('<address>', "address of the gateway's key")
+    .option('--days <number>', 'days until its rights end; 0 is never', '0')
+    .option('--per-day <datasets>', 'datasets that it may commit a day; 0 is any number', '0')
+    .description('let a key act for the iDAO; again, with other limits, replaces them')
+    .addHelpText('after', '\nExample:\n  waystone idao operators add 0x… --days 90 --per-day 200');
+  act<LimitFlags>(add, (call, address = '') => {
+    const days = wholeNumber('--days', call.options.days, 36_500);
+    const datasetsPerDay = wholeNumber('--per-day', call.options.perDay, 4_294_967_295);
+    const until = days === 0 ? 0 : Math.floor(call.terminal.nowMs() / 1_000) + days * 86_400;
+    return send(call, `operator: ${address}`, (client) =>
+      client.setOperator(address, true, { until, datasetsPerDay }),
     );
-  }
+  });
+  const remove = withKey(operators.command('remove'))
+    .argument('<address>', "address of the gateway's key")
+    .description('take its rights away')
+    .addHelpText('after', '\nExample:\n  waystone idao operators remove 0x…');
+  act<KeyFlags>(remove, (call, address = '') =>
+    send(call, `no longer operator: ${address}`, (client) => client.setOperator(address, false)),
+  );
+
+  const members = withKey(idao.command('members'))
+    .argument('<address>', 'who')
+    .argument('[roles...]', `of ${Object.keys(ROLES).join(', ')}; none ends the membership`)
+    .description('give a member exactly these roles')
+    .addHelpText(
+      'after',
+      `
+A registrar registers and revokes devices, a licensor issues licences, a treasurer pays from the treasury; a member as such
+has no rights. None of them moves a dataset's token or the bond.
+
+Example:
+  waystone idao members 0x… licensor treasurer`,
+    );
+  act<KeyFlags>(members, (call, address = '', ...names) => {
+    const roles = names.map(roleOf);
+    const what = roles.length === 0 ? 'no longer a member' : roles.join(', ');
+    return send(call, `${address}: ${what}`, (client) => client.setRoles(address, roles));
+  });
 
   const bond = idao
     .command('bond')
@@ -130,7 +162,8 @@ function describe(view: IdaoView): string {
     ['description', plain(view.description) || '-'],
     ['owner', view.owner],
     ...(view.pendingOwner === NOBODY ? [] : [['next owner', view.pendingOwner] as const]),
-    ['operators', view.operators.join(', ') || 'none'],
+    ['operators', view.operators.map(operatorLine).join('; ') || 'none'],
+    ['members', view.members.map(memberLine).join('; ') || 'none'],
     ['treasury', `${coinOf(view.treasury)} coin`],
     ['tokens', String(view.tokens)],
     ['metadata', plain(view.metadataBase) || '-'],
@@ -144,6 +177,29 @@ function describe(view: IdaoView): string {
           ] as const,
         ]),
   ]);
+}
+
+function operatorLine({ address, until, datasetsPerDay }: OperatorView): string {
+  const limits = [
+    ...(until === 0 ? [] : [`until ${date(until * 1e6)}`]),
+    ...(datasetsPerDay === 0 ? [] : [`${datasetsPerDay} datasets a day`]),
+  ];
+  return limits.length === 0 ? address : `${address} (${limits.join(', ')})`;
+}
+
+const memberLine = ({ address, roles }: MemberView): string => `${address} (${roles.join(', ')})`;
+
+function roleOf(name: string): Role {
+  if (Object.hasOwn(ROLES, name)) return name as Role;
+  throw new WaystoneError(
+    'USAGE',
+    `"${plain(name)}" is no role; there are ${Object.keys(ROLES).join(', ')}`,
+  );
+}
+
+function wholeNumber(flag: string, text: string, max: number): number {
+  if (/^[0-9]{1,10}$/.test(text) && Number(text) <= max) return Number(text);
+  throw new WaystoneError('USAGE', `${flag} must be a whole number from 0 to ${max}`);
 }
 
 function defaultBase({ http: { publicUrl } }: Config): string {

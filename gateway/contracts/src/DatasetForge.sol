@@ -89,6 +89,10 @@ contract DatasetForge is Bonds {
 
     mapping(bytes32 key => bytes32) private _recordHash;
     mapping(bytes32 key => uint256) private _statusWord;
+    /// @dev What limited operators committed last: day since 1970 (UTC), then the datasets of that
+    /// day in the lowest 32 bits.
+    mapping(address idao => mapping(address operator => uint256 word)) private _committedOn;
+
     event DatasetCommitted(
         bytes32 indexed key, address indexed idao, bytes32 indexed root, Record record
     );
@@ -99,6 +103,9 @@ contract DatasetForge is Bonds {
     );
     /// @notice The caller is neither owner nor operator of the iDAO.
     error NotAuthorised(address idao, address caller);
+    /// @notice The iDAO lets the operator commit `datasetsPerDay` a day; there is room again at
+    /// `resetsAt` (Unix seconds).
+    error DailyLimit(address idao, address operator, uint256 datasetsPerDay, uint256 resetsAt);
     /// @notice The gateway key is not registered to the iDAO.
     error GatewayNotRegistered(bytes32 gateway, address idao);
     /// @notice The dataset is there; `recordHash` says what was committed.
@@ -164,7 +171,7 @@ contract DatasetForge is Bonds {
     /// @notice Commits one dataset. Reverts when its key is taken.
     /// @return key the dataset's key
     function commit(Record calldata record) external returns (bytes32 key) {
-        _checkCommitter(record);
+        _count(record.idao, _checkCommitter(record), 1);
         key = keyOf(record.idao, record.logId, record.index);
         if (_recordHash[key] != 0) revert AlreadyCommitted(key, _recordHash[key]);
         bytes memory encoded = abi.encode(record);
@@ -176,21 +183,29 @@ contract DatasetForge is Bonds {
     function commitMany(Record[] calldata records) external {
         address authorised = address(0);
         bytes32 gateway = 0;
+        uint256 limit = 0;
+        uint256 committed = 0;
         for (uint256 i = 0; i < records.length; ++i) {
             Record calldata record = records[i];
             // Asked once for a run of one iDAO and gateway. Never passed over for the first record:
             // the zero address has no code, so asking it reverts.
             if (i == 0 || record.idao != authorised || record.gateway != gateway) {
-                _checkCommitter(record);
-                (authorised, gateway) = (record.idao, record.gateway);
+                _count(authorised, limit, committed);
+                limit = _checkCommitter(record);
+                (authorised, gateway, committed) = (record.idao, record.gateway, 0);
             }
             bytes32 key = keyOf(record.idao, record.logId, record.index);
             bytes memory encoded = abi.encode(record);
             bytes32 hash = keccak256(encoded);
             bytes32 known = _recordHash[key];
-            if (known == 0) _commit(key, record, encoded, hash);
-            else if (known != hash) revert AlreadyCommitted(key, known);
+            if (known == 0) {
+                _commit(key, record, encoded, hash);
+                ++committed;
+            } else if (known != hash) {
+                revert AlreadyCommitted(key, known);
+            }
         }
+        _count(authorised, limit, committed);
     }
 
     /// @notice Makes a committed dataset a class and mints its token to the iDAO, once.
@@ -349,10 +364,23 @@ contract DatasetForge is Bonds {
     }
 
     /// @dev Rights, gateway key and bond: asked once for a run of one iDAO and gateway.
-    function _checkCommitter(Record calldata record) private view {
-        _checkAuthorised(record.idao);
+    /// @return limit datasets that the caller may commit for the iDAO today; 0: any number
+    function _checkCommitter(Record calldata record) private view returns (uint256 limit) {
+        bool allowed;
+        (allowed, limit) = IIDAO(record.idao).forgeRight(msg.sender);
+        if (!allowed) revert NotAuthorised(record.idao, msg.sender);
         _checkGateway(record);
         _checkBond(record.idao);
+    }
+
+    /// @dev Counts what a limited operator commits. Without a limit nothing is written.
+    function _count(address idao, uint256 limit, uint256 committed) private {
+        if (limit == 0 || committed == 0) return;
+        uint256 today = block.timestamp / 1 days;
+        uint256 word = _committedOn[idao][msg.sender];
+        uint256 count = (word >> 32 == today ? uint32(word) : 0) + committed;
+        if (count > limit) revert DailyLimit(idao, msg.sender, limit, (today + 1) * 1 days);
+        _committedOn[idao][msg.sender] = (today << 32) | count;
     }
 
     function _checkAuthorised(address idao) private view {

@@ -62,7 +62,7 @@ contract DeviceRegistry is IDeviceRegistry {
     );
     event DeviceRevoked(bytes32 indexed id, address indexed idao);
 
-    /// @notice The caller is neither owner nor operator of the iDAO.
+    /// @notice The iDAO does not let the caller register its keys.
     error NotAuthorised(address idao, address caller);
     /// @notice The key belongs to another iDAO, and stays there.
     error RegisteredElsewhere(bytes32 id, address idao);
@@ -154,6 +154,6 @@ contract DeviceRegistry is IDeviceRegistry {
     }
 
     function _checkAuthorised(address idao) private view {
-        if (!IIDAO(idao).canForge(msg.sender)) revert NotAuthorised(idao, msg.sender);
+        if (!IIDAO(idao).canRegister(msg.sender)) revert NotAuthorised(idao, msg.sender);
     }
 }

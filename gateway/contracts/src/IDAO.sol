@@ -5,14 +5,17 @@ import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
 import {ERC1155Holder} from "@openzeppelin/contracts/token/ERC1155/utils/ERC1155Holder.sol";
 import {ERC721Holder} from "@openzeppelin/contracts/token/ERC721/utils/ERC721Holder.sol";
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
+import {IDATCore} from "./IDATCore.sol";
 import {IIDAO} from "./IIDAO.sol";
 
 /// @title IDAO
 /// @notice The on-chain unit of participation: it owns DATs and devices and holds a treasury.
 /// One owner controls it; operators, the hot keys of its gateways, may only register devices,
-/// commit and finalise. Deployed as a minimal clone by {IDAOFactory}; its code never changes.
+/// commit and finalise, until a time and so many datasets a day; members do what their roles
+/// allow. Deployed as a minimal clone by {IDAOFactory}; its code never changes.
 contract IDAO is IIDAO, IERC1271, Initializable, ERC721Holder, ERC1155Holder {
     /// @notice What an iDAO is created with; the tuple of LazAI's `initialize`.
     struct InitParams {
@@ -38,10 +41,38 @@ contract IDAO is IIDAO, IERC1271, Initializable, ERC721Holder, ERC1155Holder {
     string public override name;
     /// @inheritdoc IIDAO
     string public override description;
-    /// @inheritdoc IIDAO
-    mapping(address account => bool) public override isOperator;
+
+    // Roles of members, bits of a mask. None of them moves a dataset's token or the bond.
+
+    /// @notice Belongs to the iDAO; no rights follow.
+    uint8 public constant ROLE_MEMBER = 1;
+    /// @notice May register and revoke devices and gateways.
+    uint8 public constant ROLE_REGISTRAR = 2;
+    /// @notice May issue licences for datasets that the iDAO holds.
+    uint8 public constant ROLE_LICENSOR = 4;
+    /// @notice May pay from the treasury in the chain's own coin.
+    uint8 public constant ROLE_TREASURER = 8;
+    uint8 private constant ROLES_ALL = 15;
+
+    /// @notice A gateway's hot key: a stolen one does harm until `until`, and only so much a day.
+    /// @param until last second of its rights (Unix seconds); 0: they do not end
+    /// @param datasetsPerDay that it may commit on one day (UTC); 0: any number
+    struct Operator {
+        bool allowed;
+        uint40 until;
+        uint32 datasetsPerDay;
+    }
+
+    mapping(address account => Operator) private _operators;
+    /// @notice Roles of a member, a mask of the ROLE constants; 0: no member.
+    mapping(address account => uint8 roles) public rolesOf;
 
     event OperatorSet(address indexed operator, bool allowed);
+    /// @notice Comes with {OperatorSet} where an operator's rights are limited.
+    event OperatorLimited(address indexed operator, uint40 until, uint32 datasetsPerDay);
+    /// @notice `roles` are all that the member has from now on.
+    event RolesSet(address indexed member, uint8 roles);
+    event Paid(address indexed by, address indexed to, uint256 amount);
     event OwnershipTransferStarted(address indexed previousOwner, address indexed newOwner);
     event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
     event Executed(address indexed target, uint256 value, bytes data);
@@ -53,11 +84,22 @@ contract IDAO is IIDAO, IERC1271, Initializable, ERC721Holder, ERC1155Holder {
     error NotPendingOwner(address caller);
     /// @notice An owner or operator cannot be the zero address.
     error ZeroAddress();
+    /// @notice The caller is neither the owner nor a member with the role.
+    error RoleNeeded(address caller, uint8 role);
+    /// @notice No such role.
+    error UnknownRoles(uint8 roles);
+    /// @notice The rights would have ended already.
+    error UntilInPast(uint40 until);
     /// @notice Data sent to an address without code would do nothing and look like success.
     error TargetHasNoCode(address target);
 
     modifier onlyOwner() {
         _checkOwner();
+        _;
+    }
+
+    modifier onlyRole(uint8 role) {
+        _checkRole(role);
         _;
     }
 
@@ -82,11 +124,44 @@ contract IDAO is IIDAO, IERC1271, Initializable, ERC721Holder, ERC1155Holder {
         emit Received(msg.sender, msg.value);
     }
 
-    /// @notice Allows or withdraws a gateway's hot key.
+    /// @notice Allows a gateway's hot key for ever and without limit, or withdraws it.
     function setOperator(address operator, bool allowed) external onlyOwner {
-        if (operator == address(0)) revert ZeroAddress();
-        isOperator[operator] = allowed;
-        emit OperatorSet(operator, allowed);
+        _setOperator(operator, Operator(allowed, 0, 0));
+    }
+
+    /// @notice Allows a gateway's hot key until a time, and so many datasets a day.
+    function limitOperator(address operator, uint40 until, uint32 datasetsPerDay)
+        external
+        onlyOwner
+    {
+        // forge-lint: disable-next-line(block-timestamp)
+        if (until != 0 && until < block.timestamp) revert UntilInPast(until);
+        _setOperator(operator, Operator(true, until, datasetsPerDay));
+        emit OperatorLimited(operator, until, datasetsPerDay);
+    }
+
+    /// @notice Gives a member exactly these roles; none of them ends the membership.
+    function setRoles(address member, uint8 roles) external onlyOwner {
+        if (member == address(0)) revert ZeroAddress();
+        if (roles > ROLES_ALL) revert UnknownRoles(roles);
+        rolesOf[member] = roles;
+        emit RolesSet(member, roles);
+    }
+
+    /// @notice Issues a licence for a dataset whose token this iDAO holds; see {IDATCore.mint}.
+    function issueLicence(IDATCore dat, uint256 classId, address to, uint256 value, uint64 expireAt)
+        external
+        onlyRole(ROLE_LICENSOR)
+        returns (uint256 tokenId)
+    {
+        return dat.mint(classId, to, value, 0, expireAt);
+    }
+
+    /// @notice Pays coin from the treasury.
+    function pay(address payable to, uint256 amount) external onlyRole(ROLE_TREASURER) {
+        if (to == address(0)) revert ZeroAddress();
+        emit Paid(msg.sender, to, amount);
+        Address.sendValue(to, amount);
     }
 
     /// @notice Names the next owner, who must accept. Zero calls a hand-over off.
@@ -140,13 +215,57 @@ contract IDAO is IIDAO, IERC1271, Initializable, ERC721Holder, ERC1155Holder {
     }
 
     /// @inheritdoc IIDAO
+    function isOperator(address account) public view override returns (bool) {
+        Operator memory operator = _operators[account];
+        // forge-lint: disable-next-line(block-timestamp)
+        return operator.allowed && (operator.until == 0 || block.timestamp <= operator.until);
+    }
+
+    /// @notice What an operator was allowed, in time or not.
+    function operatorOf(address account) external view returns (Operator memory) {
+        return _operators[account];
+    }
+
+    /// @inheritdoc IIDAO
     function canForge(address account) external view override returns (bool) {
-        return account == owner || isOperator[account];
+        return account == owner || isOperator(account);
+    }
+
+    /// @inheritdoc IIDAO
+    function forgeRight(address account)
+        external
+        view
+        override
+        returns (bool allowed, uint32 datasetsPerDay)
+    {
+        if (account == owner) return (true, 0);
+        return (isOperator(account), _operators[account].datasetsPerDay);
+    }
+
+    /// @inheritdoc IIDAO
+    function canRegister(address account) external view override returns (bool) {
+        return account == owner || isOperator(account) || _hasRole(account, ROLE_REGISTRAR);
     }
 
     /// @inheritdoc IIDAO
     function version() external pure override returns (uint256) {
         return 1;
+    }
+
+    function _setOperator(address account, Operator memory operator) private {
+        if (account == address(0)) revert ZeroAddress();
+        _operators[account] = operator;
+        emit OperatorSet(account, operator.allowed);
+    }
+
+    function _hasRole(address account, uint8 role) private view returns (bool) {
+        return rolesOf[account] & role != 0;
+    }
+
+    function _checkRole(uint8 role) private view {
+        if (msg.sender != owner && !_hasRole(msg.sender, role)) {
+            revert RoleNeeded(msg.sender, role);
+        }
     }
 
     function _checkOwner() private view {

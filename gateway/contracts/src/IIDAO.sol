@@ -18,6 +18,13 @@ interface IIDAO {
     /// @notice Whether `account` is a gateway's hot key of this iDAO.
     function isOperator(address account) external view returns (bool);
 
-    /// @notice Whether `account` may register devices, commit and finalise datasets for this iDAO.
+    /// @notice Whether `account` may register and revoke devices and gateways of this iDAO.
+    function canRegister(address account) external view returns (bool);
+
+    /// @notice Whether `account` may commit and finalise datasets for this iDAO.
     function canForge(address account) external view returns (bool);
+
+    /// @notice {canForge}, and how many datasets `account` may commit on one day (UTC); 0 is any
+    /// number.
+    function forgeRight(address account) external view returns (bool allowed, uint32 datasetsPerDay);
 }

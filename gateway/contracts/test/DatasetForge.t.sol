@@ -111,6 +111,59 @@ contract DatasetForgeTest is Chain {
         datasetForge.commitMany(many);
     }
 
+    function test_a_limited_operator_commits_so_many_a_day() public {
+        VM.prank(OWNER);
+        idao.limitOperator(OPERATOR, 0, 3);
+        DatasetForge.Record[] memory records = new DatasetForge.Record[](2);
+        (records[0], records[1]) = (recordAt(0), recordAt(1));
+        VM.startPrank(OPERATOR);
+        datasetForge.commitMany(records);
+        // What is there already is not counted again.
+        datasetForge.commitMany(records);
+        uint256 midnight = (block.timestamp / 1 days + 1) * 1 days;
+        bytes memory refusal = abi.encodeWithSelector(
+            DatasetForge.DailyLimit.selector, address(idao), OPERATOR, uint256(3), midnight
+        );
+        (records[0], records[1]) = (recordAt(2), recordAt(3));
+        VM.expectRevert(refusal);
+        datasetForge.commitMany(records);
+        datasetForge.commit(recordAt(2));
+        VM.expectRevert(refusal);
+        datasetForge.commit(recordAt(3));
+        VM.warp(midnight - 1);
+        VM.expectRevert(refusal);
+        datasetForge.commit(recordAt(3));
+        VM.warp(midnight);
+        datasetForge.commit(recordAt(3));
+        // Finishing what is on chain is not limited.
+        for (uint64 index = 0; index < 4; ++index) {
+            datasetForge.finalise(recordAt(index), params());
+        }
+        VM.stopPrank();
+        // The owner, and another operator, have days of their own.
+        VM.startPrank(OWNER);
+        for (uint64 index = 4; index < 12; ++index) {
+            datasetForge.commit(recordAt(index));
+        }
+        idao.limitOperator(STRANGER, uint40(block.timestamp), 1);
+        VM.stopPrank();
+        VM.startPrank(STRANGER);
+        datasetForge.commit(recordAt(12));
+        VM.warp(block.timestamp + 2 days);
+        DatasetForge.Record memory late = recordAt(13);
+        VM.expectRevert(
+            abi.encodeWithSelector(DatasetForge.NotAuthorised.selector, address(idao), STRANGER)
+        );
+        datasetForge.commit(late);
+        VM.stopPrank();
+    }
+
+    function test_gas_sixteen_datasets_of_a_limited_operator() public {
+        VM.prank(OWNER);
+        idao.limitOperator(OPERATOR, 0, 1_000);
+        forgeSixteen();
+    }
+
     function test_the_future_waits() public {
         DatasetForge.Record memory record = recordAt(0);
         record.maxTime = 1_800_000_000_000_001;
@@ -260,6 +313,10 @@ contract DatasetForgeTest is Chain {
     }
 
     function test_gas_sixteen_datasets() public {
+        forgeSixteen();
+    }
+
+    function forgeSixteen() private {
         DatasetForge.Record[] memory records = new DatasetForge.Record[](16);
         IDAT.DatParams[] memory all = new IDAT.DatParams[](16);
         for (uint64 i = 0; i < 16; ++i) {

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Chain} from "./Chain.sol";
 import {ERC1155Mint, Refuser} from "./Helpers.sol";
+import {DeviceRegistry} from "../src/DeviceRegistry.sol";
 import {IDAO} from "../src/IDAO.sol";
 import {IDAOFactory} from "../src/IDAOFactory.sol";
 import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
@@ -59,6 +60,94 @@ contract IDAOTest is Chain {
         VM.prank(OWNER);
         idao.setOperator(OPERATOR, false);
         ok(!idao.canForge(OPERATOR), "withdrawn");
+    }
+
+    function test_an_operator_is_limited_in_time_and_number() public {
+        uint40 until = uint40(block.timestamp + 30 days);
+        VM.prank(OWNER);
+        idao.limitOperator(STRANGER, until, 5);
+        (bool allowed, uint32 perDay) = idao.forgeRight(STRANGER);
+        ok(allowed && perDay == 5 && idao.canRegister(STRANGER), "limited");
+        VM.warp(until);
+        ok(idao.isOperator(STRANGER) && idao.canForge(STRANGER), "in its last second");
+        VM.warp(until + 1);
+        (allowed,) = idao.forgeRight(STRANGER);
+        ok(!allowed && !idao.canForge(STRANGER) && !idao.isOperator(STRANGER), "over");
+        ok(!idao.canRegister(STRANGER), "registers no more either");
+        ok(idao.operatorOf(STRANGER).allowed, "what was allowed is told");
+        (allowed, perDay) = idao.forgeRight(OWNER);
+        ok(allowed && perDay == 0, "the owner has no limit");
+
+        VM.expectRevert(abi.encodeWithSelector(IDAO.UntilInPast.selector, until));
+        VM.prank(OWNER);
+        idao.limitOperator(STRANGER, until, 5);
+        VM.prank(OWNER);
+        idao.setOperator(STRANGER, true);
+        (allowed, perDay) = idao.forgeRight(STRANGER);
+        ok(allowed && perDay == 0, "without limit again");
+        VM.expectRevert(abi.encodeWithSelector(IDAO.NotOwner.selector, STRANGER));
+        VM.prank(STRANGER);
+        idao.limitOperator(STRANGER, 0, 0);
+    }
+
+    function test_members_do_what_their_roles_allow() public {
+        address registrar = address(0x1);
+        address licensor = address(0x2);
+        address treasurer = address(0x3);
+        address member = address(0x4);
+        VM.startPrank(OWNER);
+        idao.setRoles(registrar, 2);
+        idao.setRoles(licensor, 4);
+        idao.setRoles(treasurer, 8);
+        idao.setRoles(member, 1);
+        VM.stopPrank();
+        uint256 classId = forged(0);
+        VM.deal(address(idao), 3 ether);
+
+        VM.prank(registrar);
+        registry.register(
+            address(idao), DeviceRegistry.Key(1, 1, abi.encodePacked(hex"02", keccak256("a car")))
+        );
+        VM.prank(licensor);
+        uint256 licence = idao.issueLicence(dat, classId, STRANGER, 7, 0);
+        eq(dat.ownerOf(licence), STRANGER, "licence");
+        eq(dat.valueOf(licence), 7, "quota");
+        VM.prank(treasurer);
+        idao.pay(payable(STRANGER), 1 ether);
+        eq(STRANGER.balance, 1 ether, "paid");
+
+        address[4] memory all = [registrar, licensor, treasurer, member];
+        for (uint256 i = 0; i < all.length; ++i) {
+            ok(!idao.canForge(all[i]), "no member forges");
+            ok(idao.canRegister(all[i]) == (all[i] == registrar), "only a registrar registers");
+            VM.startPrank(all[i]);
+            if (all[i] != licensor) {
+                VM.expectRevert(abi.encodeWithSelector(IDAO.RoleNeeded.selector, all[i], uint8(4)));
+                idao.issueLicence(dat, classId, STRANGER, 7, 0);
+            }
+            if (all[i] != treasurer) {
+                VM.expectRevert(abi.encodeWithSelector(IDAO.RoleNeeded.selector, all[i], uint8(8)));
+                idao.pay(payable(all[i]), 1);
+            }
+            VM.expectRevert(abi.encodeWithSelector(IDAO.NotOwner.selector, all[i]));
+            idao.setRoles(all[i], 15);
+            VM.expectRevert(abi.encodeWithSelector(IDAO.NotOwner.selector, all[i]));
+            idao.execute(all[i], 1, "");
+            VM.stopPrank();
+        }
+
+        VM.startPrank(OWNER);
+        idao.issueLicence(dat, classId, STRANGER, 1, 0);
+        idao.pay(payable(STRANGER), 1 ether);
+        idao.setRoles(treasurer, 0);
+        VM.expectRevert(abi.encodeWithSelector(IDAO.UnknownRoles.selector, uint8(16)));
+        idao.setRoles(treasurer, 16);
+        VM.expectRevert(IDAO.ZeroAddress.selector);
+        idao.setRoles(address(0), 1);
+        VM.stopPrank();
+        VM.expectRevert(abi.encodeWithSelector(IDAO.RoleNeeded.selector, treasurer, uint8(8)));
+        VM.prank(treasurer);
+        idao.pay(payable(treasurer), 1 ether);
     }
 
     function test_an_operator_cannot_execute() public {

@@ -48,25 +48,49 @@ export declare namespace IDAO {
     name: string;
     description: string;
   };
+
+  export type OperatorStruct = {
+    allowed: boolean;
+    until: BigNumberish;
+    datasetsPerDay: BigNumberish;
+  };
+
+  export type OperatorStructOutput = [
+    allowed: boolean,
+    until: bigint,
+    datasetsPerDay: bigint
+  ] & { allowed: boolean; until: bigint; datasetsPerDay: bigint };
 }
 
 export interface IDAOInterface extends Interface {
   getFunction(
     nameOrSignature:
+      | "ROLE_LICENSOR"
+      | "ROLE_MEMBER"
+      | "ROLE_REGISTRAR"
+      | "ROLE_TREASURER"
       | "acceptOwnership"
       | "canForge"
+      | "canRegister"
       | "description"
       | "execute"
+      | "forgeRight"
       | "initialize"
       | "isOperator"
       | "isValidSignature"
+      | "issueLicence"
+      | "limitOperator"
       | "name"
       | "onERC1155BatchReceived"
       | "onERC1155Received"
       | "onERC721Received"
+      | "operatorOf"
       | "owner"
+      | "pay"
       | "pendingOwner"
+      | "rolesOf"
       | "setOperator"
+      | "setRoles"
       | "settlement"
       | "supportsInterface"
       | "token"
@@ -79,12 +103,31 @@ export interface IDAOInterface extends Interface {
     nameOrSignatureOrTopic:
       | "Executed"
       | "Initialized"
+      | "OperatorLimited"
       | "OperatorSet"
       | "OwnershipTransferStarted"
       | "OwnershipTransferred"
+      | "Paid"
       | "Received"
+      | "RolesSet"
   ): EventFragment;
 
+  encodeFunctionData(
+    functionFragment: "ROLE_LICENSOR",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "ROLE_MEMBER",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "ROLE_REGISTRAR",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "ROLE_TREASURER",
+    values?: undefined
+  ): string;
   encodeFunctionData(
     functionFragment: "acceptOwnership",
     values?: undefined
@@ -94,12 +137,20 @@ export interface IDAOInterface extends Interface {
     values: [AddressLike]
   ): string;
   encodeFunctionData(
+    functionFragment: "canRegister",
+    values: [AddressLike]
+  ): string;
+  encodeFunctionData(
     functionFragment: "description",
     values?: undefined
   ): string;
   encodeFunctionData(
     functionFragment: "execute",
     values: [AddressLike, BigNumberish, BytesLike]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "forgeRight",
+    values: [AddressLike]
   ): string;
   encodeFunctionData(
     functionFragment: "initialize",
@@ -112,6 +163,14 @@ export interface IDAOInterface extends Interface {
   encodeFunctionData(
     functionFragment: "isValidSignature",
     values: [BytesLike, BytesLike]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "issueLicence",
+    values: [AddressLike, BigNumberish, AddressLike, BigNumberish, BigNumberish]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "limitOperator",
+    values: [AddressLike, BigNumberish, BigNumberish]
   ): string;
   encodeFunctionData(functionFragment: "name", values?: undefined): string;
   encodeFunctionData(
@@ -132,14 +191,30 @@ export interface IDAOInterface extends Interface {
     functionFragment: "onERC721Received",
     values: [AddressLike, AddressLike, BigNumberish, BytesLike]
   ): string;
+  encodeFunctionData(
+    functionFragment: "operatorOf",
+    values: [AddressLike]
+  ): string;
   encodeFunctionData(functionFragment: "owner", values?: undefined): string;
+  encodeFunctionData(
+    functionFragment: "pay",
+    values: [AddressLike, BigNumberish]
+  ): string;
   encodeFunctionData(
     functionFragment: "pendingOwner",
     values?: undefined
   ): string;
   encodeFunctionData(
+    functionFragment: "rolesOf",
+    values: [AddressLike]
+  ): string;
+  encodeFunctionData(
     functionFragment: "setOperator",
     values: [AddressLike, boolean]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "setRoles",
+    values: [AddressLike, BigNumberish]
   ): string;
   encodeFunctionData(
     functionFragment: "settlement",
@@ -161,19 +236,48 @@ export interface IDAOInterface extends Interface {
   encodeFunctionData(functionFragment: "version", values?: undefined): string;
 
   decodeFunctionResult(
+    functionFragment: "ROLE_LICENSOR",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "ROLE_MEMBER",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "ROLE_REGISTRAR",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "ROLE_TREASURER",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
     functionFragment: "acceptOwnership",
     data: BytesLike
   ): Result;
   decodeFunctionResult(functionFragment: "canForge", data: BytesLike): Result;
   decodeFunctionResult(
+    functionFragment: "canRegister",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
     functionFragment: "description",
     data: BytesLike
   ): Result;
   decodeFunctionResult(functionFragment: "execute", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "forgeRight", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "initialize", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "isOperator", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "isValidSignature",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "issueLicence",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "limitOperator",
     data: BytesLike
   ): Result;
   decodeFunctionResult(functionFragment: "name", data: BytesLike): Result;
@@ -189,15 +293,19 @@ export interface IDAOInterface extends Interface {
     functionFragment: "onERC721Received",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(functionFragment: "operatorOf", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "owner", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "pay", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "pendingOwner",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(functionFragment: "rolesOf", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "setOperator",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(functionFragment: "setRoles", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "settlement", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "supportsInterface",
@@ -245,6 +353,28 @@ export namespace InitializedEvent {
   export type LogDescription = TypedLogDescription<Event>;
 }
 
+export namespace OperatorLimitedEvent {
+  export type InputTuple = [
+    operator: AddressLike,
+    until: BigNumberish,
+    datasetsPerDay: BigNumberish
+  ];
+  export type OutputTuple = [
+    operator: string,
+    until: bigint,
+    datasetsPerDay: bigint
+  ];
+  export interface OutputObject {
+    operator: string;
+    until: bigint;
+    datasetsPerDay: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
 export namespace OperatorSetEvent {
   export type InputTuple = [operator: AddressLike, allowed: boolean];
   export type OutputTuple = [operator: string, allowed: boolean];
@@ -284,12 +414,43 @@ export namespace OwnershipTransferredEvent {
   export type LogDescription = TypedLogDescription<Event>;
 }
 
+export namespace PaidEvent {
+  export type InputTuple = [
+    by: AddressLike,
+    to: AddressLike,
+    amount: BigNumberish
+  ];
+  export type OutputTuple = [by: string, to: string, amount: bigint];
+  export interface OutputObject {
+    by: string;
+    to: string;
+    amount: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
 export namespace ReceivedEvent {
   export type InputTuple = [from: AddressLike, value: BigNumberish];
   export type OutputTuple = [from: string, value: bigint];
   export interface OutputObject {
     from: string;
     value: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace RolesSetEvent {
+  export type InputTuple = [member: AddressLike, roles: BigNumberish];
+  export type OutputTuple = [member: string, roles: bigint];
+  export interface OutputObject {
+    member: string;
+    roles: bigint;
   }
   export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
   export type Filter = TypedDeferredTopicFilter<Event>;
@@ -340,9 +501,19 @@ export interface IDAO extends BaseContract {
     event?: TCEvent
   ): Promise<this>;
 
+  ROLE_LICENSOR: TypedContractMethod<[], [bigint], "view">;
+
+  ROLE_MEMBER: TypedContractMethod<[], [bigint], "view">;
+
+  ROLE_REGISTRAR: TypedContractMethod<[], [bigint], "view">;
+
+  ROLE_TREASURER: TypedContractMethod<[], [bigint], "view">;
+
   acceptOwnership: TypedContractMethod<[], [void], "nonpayable">;
 
   canForge: TypedContractMethod<[account: AddressLike], [boolean], "view">;
+
+  canRegister: TypedContractMethod<[account: AddressLike], [boolean], "view">;
 
   description: TypedContractMethod<[], [string], "view">;
 
@@ -350,6 +521,12 @@ export interface IDAO extends BaseContract {
     [target: AddressLike, value: BigNumberish, data: BytesLike],
     [string],
     "payable"
+  >;
+
+  forgeRight: TypedContractMethod<
+    [account: AddressLike],
+    [[boolean, bigint] & { allowed: boolean; datasetsPerDay: bigint }],
+    "view"
   >;
 
   initialize: TypedContractMethod<
@@ -364,6 +541,24 @@ export interface IDAO extends BaseContract {
     [hash: BytesLike, signature: BytesLike],
     [string],
     "view"
+  >;
+
+  issueLicence: TypedContractMethod<
+    [
+      dat: AddressLike,
+      classId: BigNumberish,
+      to: AddressLike,
+      value: BigNumberish,
+      expireAt: BigNumberish
+    ],
+    [bigint],
+    "nonpayable"
+  >;
+
+  limitOperator: TypedContractMethod<
+    [operator: AddressLike, until: BigNumberish, datasetsPerDay: BigNumberish],
+    [void],
+    "nonpayable"
   >;
 
   name: TypedContractMethod<[], [string], "view">;
@@ -398,12 +593,32 @@ export interface IDAO extends BaseContract {
     "nonpayable"
   >;
 
+  operatorOf: TypedContractMethod<
+    [account: AddressLike],
+    [IDAO.OperatorStructOutput],
+    "view"
+  >;
+
   owner: TypedContractMethod<[], [string], "view">;
+
+  pay: TypedContractMethod<
+    [to: AddressLike, amount: BigNumberish],
+    [void],
+    "nonpayable"
+  >;
 
   pendingOwner: TypedContractMethod<[], [string], "view">;
 
+  rolesOf: TypedContractMethod<[account: AddressLike], [bigint], "view">;
+
   setOperator: TypedContractMethod<
     [operator: AddressLike, allowed: boolean],
+    [void],
+    "nonpayable"
+  >;
+
+  setRoles: TypedContractMethod<
+    [member: AddressLike, roles: BigNumberish],
     [void],
     "nonpayable"
   >;
@@ -433,10 +648,25 @@ export interface IDAO extends BaseContract {
   ): T;
 
   getFunction(
+    nameOrSignature: "ROLE_LICENSOR"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "ROLE_MEMBER"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "ROLE_REGISTRAR"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "ROLE_TREASURER"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
     nameOrSignature: "acceptOwnership"
   ): TypedContractMethod<[], [void], "nonpayable">;
   getFunction(
     nameOrSignature: "canForge"
+  ): TypedContractMethod<[account: AddressLike], [boolean], "view">;
+  getFunction(
+    nameOrSignature: "canRegister"
   ): TypedContractMethod<[account: AddressLike], [boolean], "view">;
   getFunction(
     nameOrSignature: "description"
@@ -447,6 +677,13 @@ export interface IDAO extends BaseContract {
     [target: AddressLike, value: BigNumberish, data: BytesLike],
     [string],
     "payable"
+  >;
+  getFunction(
+    nameOrSignature: "forgeRight"
+  ): TypedContractMethod<
+    [account: AddressLike],
+    [[boolean, bigint] & { allowed: boolean; datasetsPerDay: bigint }],
+    "view"
   >;
   getFunction(
     nameOrSignature: "initialize"
@@ -460,6 +697,26 @@ export interface IDAO extends BaseContract {
     [hash: BytesLike, signature: BytesLike],
     [string],
     "view"
+  >;
+  getFunction(
+    nameOrSignature: "issueLicence"
+  ): TypedContractMethod<
+    [
+      dat: AddressLike,
+      classId: BigNumberish,
+      to: AddressLike,
+      value: BigNumberish,
+      expireAt: BigNumberish
+    ],
+    [bigint],
+    "nonpayable"
+  >;
+  getFunction(
+    nameOrSignature: "limitOperator"
+  ): TypedContractMethod<
+    [operator: AddressLike, until: BigNumberish, datasetsPerDay: BigNumberish],
+    [void],
+    "nonpayable"
   >;
   getFunction(
     nameOrSignature: "name"
@@ -498,15 +755,39 @@ export interface IDAO extends BaseContract {
     "nonpayable"
   >;
   getFunction(
+    nameOrSignature: "operatorOf"
+  ): TypedContractMethod<
+    [account: AddressLike],
+    [IDAO.OperatorStructOutput],
+    "view"
+  >;
+  getFunction(
     nameOrSignature: "owner"
   ): TypedContractMethod<[], [string], "view">;
+  getFunction(
+    nameOrSignature: "pay"
+  ): TypedContractMethod<
+    [to: AddressLike, amount: BigNumberish],
+    [void],
+    "nonpayable"
+  >;
   getFunction(
     nameOrSignature: "pendingOwner"
   ): TypedContractMethod<[], [string], "view">;
   getFunction(
+    nameOrSignature: "rolesOf"
+  ): TypedContractMethod<[account: AddressLike], [bigint], "view">;
+  getFunction(
     nameOrSignature: "setOperator"
   ): TypedContractMethod<
     [operator: AddressLike, allowed: boolean],
+    [void],
+    "nonpayable"
+  >;
+  getFunction(
+    nameOrSignature: "setRoles"
+  ): TypedContractMethod<
+    [member: AddressLike, roles: BigNumberish],
     [void],
     "nonpayable"
   >;
@@ -544,6 +825,13 @@ export interface IDAO extends BaseContract {
     InitializedEvent.OutputObject
   >;
   getEvent(
+    key: "OperatorLimited"
+  ): TypedContractEvent<
+    OperatorLimitedEvent.InputTuple,
+    OperatorLimitedEvent.OutputTuple,
+    OperatorLimitedEvent.OutputObject
+  >;
+  getEvent(
     key: "OperatorSet"
   ): TypedContractEvent<
     OperatorSetEvent.InputTuple,
@@ -565,11 +853,25 @@ export interface IDAO extends BaseContract {
     OwnershipTransferredEvent.OutputObject
   >;
   getEvent(
+    key: "Paid"
+  ): TypedContractEvent<
+    PaidEvent.InputTuple,
+    PaidEvent.OutputTuple,
+    PaidEvent.OutputObject
+  >;
+  getEvent(
     key: "Received"
   ): TypedContractEvent<
     ReceivedEvent.InputTuple,
     ReceivedEvent.OutputTuple,
     ReceivedEvent.OutputObject
+  >;
+  getEvent(
+    key: "RolesSet"
+  ): TypedContractEvent<
+    RolesSetEvent.InputTuple,
+    RolesSetEvent.OutputTuple,
+    RolesSetEvent.OutputObject
   >;
 
   filters: {
@@ -593,6 +895,17 @@ export interface IDAO extends BaseContract {
       InitializedEvent.InputTuple,
       InitializedEvent.OutputTuple,
       InitializedEvent.OutputObject
+    >;
+
+    "OperatorLimited(address,uint40,uint32)": TypedContractEvent<
+      OperatorLimitedEvent.InputTuple,
+      OperatorLimitedEvent.OutputTuple,
+      OperatorLimitedEvent.OutputObject
+    >;
+    OperatorLimited: TypedContractEvent<
+      OperatorLimitedEvent.InputTuple,
+      OperatorLimitedEvent.OutputTuple,
+      OperatorLimitedEvent.OutputObject
     >;
 
     "OperatorSet(address,bool)": TypedContractEvent<
@@ -628,6 +941,17 @@ export interface IDAO extends BaseContract {
       OwnershipTransferredEvent.OutputObject
     >;
 
+    "Paid(address,address,uint256)": TypedContractEvent<
+      PaidEvent.InputTuple,
+      PaidEvent.OutputTuple,
+      PaidEvent.OutputObject
+    >;
+    Paid: TypedContractEvent<
+      PaidEvent.InputTuple,
+      PaidEvent.OutputTuple,
+      PaidEvent.OutputObject
+    >;
+
     "Received(address,uint256)": TypedContractEvent<
       ReceivedEvent.InputTuple,
       ReceivedEvent.OutputTuple,
@@ -637,6 +961,17 @@ export interface IDAO extends BaseContract {
       ReceivedEvent.InputTuple,
       ReceivedEvent.OutputTuple,
       ReceivedEvent.OutputObject
+    >;
+
+    "RolesSet(address,uint8)": TypedContractEvent<
+      RolesSetEvent.InputTuple,
+      RolesSetEvent.OutputTuple,
+      RolesSetEvent.OutputObject
+    >;
+    RolesSet: TypedContractEvent<
+      RolesSetEvent.InputTuple,
+      RolesSetEvent.OutputTuple,
+      RolesSetEvent.OutputObject
     >;
   };
 }
