@@ -103,21 +103,20 @@ export class EntrySearch {
 
   #judgeRegistration(
     fields: EntryFields,
-    { idao, registeredAt, revokedAt }: RegisteredKey,
+    { registeredAt, revokedAt }: RegisteredKey,
     id: string,
     index: number,
   ): void {
-    const { record, committedAt } = this.#input.dataset;
-    const isOurs = idao === record.idao && registeredAt !== 0;
-    if (!isOurs || registeredAt > committedAt) {
-      const when = isOurs ? `only at ${timeOf(registeredAt)}` : 'never';
+    const { committedAt } = this.#input.dataset;
+    if (registeredAt === 0 || registeredAt > committedAt) {
+      const when = registeredAt === 0 ? 'never' : `only at ${timeOf(registeredAt)}`;
       const detail = `entry ${index} is of device ${id}, registered to this iDAO ${when}, committed at ${timeOf(committedAt)}`;
       this.#add('unregistered', index, detail);
     }
     const limit = revokedAt + GRACE_SECONDS;
     const isLate = fields.receivedAtUs > BigInt(limit) * 1_000_000n && committedAt > limit;
     const isClockTrusted = (fields.flags & INGEST_FLAGS.clockUntrusted) === 0;
-    if (idao === record.idao && revokedAt !== 0 && isLate && isClockTrusted) {
+    if (revokedAt !== 0 && isLate && isClockTrusted) {
       const detail = `entry ${index} was received more than a day after its device ${id} was revoked at ${timeOf(revokedAt)}`;
       this.#add('revoked', index, detail);
     }

@@ -138,7 +138,8 @@ async function searchEntries(
   const wanted = [...ids];
   for (let from = 0; from < wanted.length; from += LOOKUPS_AT_ONCE) {
     const part = wanted.slice(from, from + LOOKUPS_AT_ONCE);
-    const facts = await Promise.all(part.map((id) => lookUp(client, keys, id)));
+    const { idao } = dataset.record;
+    const facts = await Promise.all(part.map((id) => lookUp(client, idao, keys, id)));
     for (const [k, id] of part.entries()) devices.set(id, facts[k] as DeviceFacts);
   }
   const gatewayKey = await keyOf(client, keys, dataset.record.gateway.slice(2));
@@ -160,10 +161,14 @@ async function searchEntries(
 
 async function lookUp(
   client: ChallengeClient,
+  idao: string,
   keys: ReadonlyMap<string, PublicKey>,
   id: string,
 ): Promise<DeviceFacts> {
-  const [registered, key] = await Promise.all([client.registered(id), keyOf(client, keys, id)]);
+  const [registered, key] = await Promise.all([
+    client.registered(idao, id),
+    keyOf(client, keys, id),
+  ]);
   return { registered, key };
 }
 

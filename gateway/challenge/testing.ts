@@ -43,15 +43,16 @@ export const CHAIN_ID = 59_902;
 
 export const DAY = 86_400;
 
+const NOBODY = `0x${'0'.repeat(40)}`;
+
 export const TERMS = {
   windowSeconds: 8 * DAY,
   responseSeconds: 7 * DAY,
   minimumBond: parseEther('50'),
   slice: parseEther('10'),
   deposit: parseEther('1'),
+  attester: NOBODY,
 };
-
-const NOBODY = `0x${'0'.repeat(40)}`;
 
 /** A node with the contracts of a public chain, one bonded iDAO, and a challenger with coin. */
 export class PublicChain {
@@ -156,7 +157,7 @@ export class CheatingGateway {
   }
 
   async revoke({ id }: TestKey): Promise<void> {
-    await (await this.#registry.revoke(id)).wait();
+    await (await this.#registry.revoke(this.#chain.keys.idao, id)).wait();
   }
 
   /** An envelope of two frames as it ends up in a dataset, honest unless something is changed. */

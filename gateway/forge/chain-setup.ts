@@ -95,8 +95,6 @@ export class ChainSetup {
 
   /**
    * Registers those devices that are not yet.
-   *
-   * @throws WaystoneError FORGE_KEY_FOREIGN when another iDAO has the key.
    */
   async ensureDevices(
     provider: JsonRpcProvider,
@@ -116,12 +114,6 @@ export class ChainSetup {
     for (const key of keys) {
       if (this.#registered.has(key.deviceId)) continue;
       const standing = await contracts.standingOf(key.deviceId);
-      if (standing === 'foreign') {
-        throw new WaystoneError(
-          'FORGE_KEY_FOREIGN',
-          `key ${key.deviceId} is registered to another iDAO; its datasets cannot be forged by ${contracts.idao}`,
-        );
-      }
       // A key revoked since is still known: what it signed before is judged by the times.
       if (standing === 'absent') missing.push(key);
       else this.#registered.add(key.deviceId);

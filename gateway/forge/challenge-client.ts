@@ -47,9 +47,8 @@ export interface CommittedDataset {
   readonly asked: number;
 }
 
-/** What the registry says of a key. Times are Unix seconds; 0 is never. */
+/** What the registry says of a key of an iDAO. Times are Unix seconds; 0 is never. */
 export interface RegisteredKey {
-  readonly idao: string;
   readonly registeredAt: number;
   readonly revokedAt: number;
 }
@@ -140,10 +139,10 @@ export class ChallengeClient {
   }
 
   /** @param id SHA-256 of the key's multicodec form, 64 hex digits. */
-  async registered(id: string): Promise<RegisteredKey> {
+  async registered(idao: string, id: string): Promise<RegisteredKey> {
     const registry = await this.#registry();
-    const { idao, registeredAt, revokedAt } = await registry.recordOf(`0x${id}`);
-    return { idao, registeredAt: Number(registeredAt), revokedAt: Number(revokedAt) };
+    const { registeredAt, revokedAt } = await registry.recordOf(idao, `0x${id}`);
+    return { registeredAt: Number(registeredAt), revokedAt: Number(revokedAt) };
   }
 
   /** The key itself, as the registry's log has it; null when it was never registered. */

@@ -4,6 +4,7 @@ import {
   type JsonRpcProvider,
   Transaction,
   type TransactionRequest,
+  ZeroAddress,
 } from 'ethers';
 import {
   Challenges__factory,
@@ -26,6 +27,8 @@ export interface ContractTerms {
   readonly minimumBond: bigint;
   readonly slice: bigint;
   readonly deposit: bigint;
+  /** Who sets attestation levels of devices; the zero address is nobody. */
+  readonly attester: string;
 }
 
 /** On a local chain nothing is worth a bond, so none is asked and nothing can be taken. */
@@ -35,6 +38,7 @@ export const LOCAL_TERMS: ContractTerms = {
   minimumBond: 0n,
   slice: 0n,
   deposit: 0n,
+  attester: ZeroAddress,
 };
 
 const RECEIPT_POLL_MS = 20;
@@ -76,13 +80,13 @@ export async function deployContracts(
 function creationOf(
   name: (typeof DEPLOYMENT_ORDER)[number],
   addresses: DeployedAddresses,
-  { deposit, ...terms }: ContractTerms,
+  { deposit, attester, ...terms }: ContractTerms,
 ): Promise<TransactionRequest> {
   switch (name) {
     case 'factory':
       return new IDAOFactory__factory().getDeployTransaction();
     case 'registry':
-      return new DeviceRegistry__factory().getDeployTransaction();
+      return new DeviceRegistry__factory().getDeployTransaction(attester);
     case 'dat':
       return new DAT__factory().getDeployTransaction(addresses.datasetForge);
     case 'datasetForge':
@@ -112,6 +116,21 @@ async function takesFaults(
       throw error;
     });
   return known === addresses.challenges;
+}
+
+/** Whether the contracts that are there have the views that came last. */
+export async function isOfThisRelease(
+  provider: JsonRpcProvider,
+  addresses: DeployedAddresses,
+): Promise<boolean> {
+  try {
+    await DeviceRegistry__factory.connect(addresses.registry, provider).attester();
+    await DAT__factory.connect(addresses.dat, provider).metadataBaseOf(addresses.dat);
+    return true;
+  } catch (error) {
+    if (isError(error, 'CALL_EXCEPTION') || isError(error, 'BAD_DATA')) return false;
+    throw error;
+  }
 }
 
 async function send(

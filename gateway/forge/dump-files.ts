@@ -7,7 +7,7 @@ export const DUMPS_KEPT = 2;
 
 /** Name of a dump. */
 export const DUMP_NAME = /^state-(\d{10})\.gz$/;
-const NAME_ASIDE = /^state-\d{10}\.gz\.(unreadable|crashes)$/;
+const NAME_ASIDE = /^state-\d{10}\.gz\.(unreadable|crashes|outdated)$/;
 
 /**
  * Files of a chain's dumped states, the highest number being the newest. Asynchronous, since a dump may have
@@ -61,7 +61,7 @@ export class DumpFiles {
    *
    * @param why `unreadable`: the node does not take it · `crashes`: the node dies of it.
    */
-  async putAside(path: string, why: 'unreadable' | 'crashes'): Promise<void> {
+  async putAside(path: string, why: 'unreadable' | 'crashes' | 'outdated'): Promise<void> {
     await rename(path, `${path}.${why}`);
     await this.#sync();
   }

@@ -35,7 +35,7 @@ export interface DatasetStatus {
 }
 
 /** Where a key stands in the registry. */
-export type KeyStanding = 'absent' | 'ours' | 'revoked' | 'foreign';
+export type KeyStanding = 'absent' | 'ours' | 'revoked';
 
 /** Our contracts on one node: views, and the data of calls. */
 export class ForgeContracts {
@@ -103,7 +103,7 @@ export class ForgeContracts {
       const records = await Promise.all(
         devices
           .slice(from, from + LOOKUPS_AT_ONCE)
-          .map(({ deviceId }) => this.#registry.recordOf(`0x${deviceId}`)),
+          .map(({ deviceId }) => this.#registry.recordOf(this.idao, `0x${deviceId}`)),
       );
       for (const record of records) {
         attestationLevel = Math.min(attestationLevel, Number(record.attestationLevel));
@@ -121,9 +121,8 @@ export class ForgeContracts {
   }
 
   async standingOf(keyId: string): Promise<KeyStanding> {
-    const record = await this.#registry.recordOf(`0x${keyId}`);
+    const record = await this.#registry.recordOf(this.idao, `0x${keyId}`);
     if (record.registeredAt === 0n) return 'absent';
-    if (record.idao.toLowerCase() !== this.idao.toLowerCase()) return 'foreign';
     return record.revokedAt === 0n ? 'ours' : 'revoked';
   }
 

@@ -837,8 +837,7 @@ function mayBeLater(error: unknown): never {
 function isAboutOneDataset(error: unknown): boolean {
   if (error instanceof CallRefused) return true;
   return (
-    error instanceof WaystoneError &&
-    ['FORGE_RECORD_MISMATCH', 'FORGE_KEY_FOREIGN', 'FORGE_VOID'].includes(error.code)
+    error instanceof WaystoneError && ['FORGE_RECORD_MISMATCH', 'FORGE_VOID'].includes(error.code)
   );
 }
 

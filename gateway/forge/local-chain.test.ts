@@ -202,6 +202,22 @@ it('begins with nothing of a state that was taken in part', async () => {
   expect(again.status().dumpsAside).toEqual([`${only}.unreadable`]);
 });
 
+it('begins anew where its contracts are those of an earlier release', async () => {
+  const chain = await start();
+  // Any contract without the views that came last stands for an earlier one.
+  const { registry, factory } = chain.keys.contracts;
+  const other = await jsonRpc(chain.url, 'eth_getCode', [factory, 'latest']);
+  await jsonRpc(chain.url, 'anvil_setCode', [registry, other]);
+  await chain.persist();
+  await chain.stop();
+  const newest = join(folder, dumps().at(-1) as string);
+  for (const name of dumps().slice(0, -1)) rmSync(join(folder, name));
+  const again = await start();
+  expect(again.status()).toMatchObject({ state: 'running', dumpsAside: [`${newest}.outdated`] });
+  const code = await jsonRpc(again.url, 'eth_getCode', [registry, 'latest']);
+  expect(code).not.toBe(other);
+});
+
 describe('a dump that the node dies of', () => {
   /** A node that may use so little memory that a state of many accounts ends it. */
   function smallNode(): string {

@@ -4,7 +4,7 @@ import { messageOf, WaystoneError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import { type Anvil, type AnvilEnd, anvilBinary, endOrphan, startAnvil } from './anvil-process.js';
 import { connectChain } from './chain-client.js';
-import { deployContracts, LOCAL_TERMS } from './deploy.js';
+import { deployContracts, isOfThisRelease, LOCAL_TERMS } from './deploy.js';
 import { DumpFiles } from './dump-files.js';
 import { jsonRpc } from './json-rpc.js';
 import { type LocalKeys, loadLocalKeys } from './local-keys.js';
@@ -234,11 +234,28 @@ export class LocalChain {
       const { windowSeconds = 0 } = this.#options;
       const terms = { ...LOCAL_TERMS, windowSeconds };
       const created = await deployContracts(provider, this.keys.deployer, terms);
+      if (!(await isOfThisRelease(provider, this.keys.contracts))) {
+        await this.#putAsideOutdated();
+        return false;
+      }
       if (created > 0) this.#deps.log.info({ created }, 'created contracts on the local chain');
     } finally {
       provider.destroy();
     }
     return true;
+  }
+
+  /** A state of an earlier release: its contracts are not those that this one speaks to. */
+  async #putAsideOutdated(): Promise<void> {
+    const path = this.#loaded;
+    if (path === null) {
+      throw new WaystoneError('LOCAL_CHAIN_FAILED', 'the contracts just created do not answer');
+    }
+    this.#deps.log.warn(
+      { path },
+      'the local chain has contracts of an earlier release; it begins anew, and what was forged is forged again',
+    );
+    await this.#dumps.putAside(path, 'outdated');
   }
 
   /**

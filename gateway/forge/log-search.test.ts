@@ -93,7 +93,7 @@ it.each([
     const registry = DeviceRegistry__factory.connect(chain.keys.contracts.registry, provider);
     searched.length = 0;
     const query = (from: number, to: number) =>
-      registry.queryFilter(registry.filters.DeviceRevoked(), from, to);
+      registry.queryFilter(registry.filters.DeviceRetired(), from, to);
     expect(await searchLogs(provider, query, () => searched.length > 1)).toEqual([]);
     expect(searched).toHaveLength(2);
     expect(await searchLogs(provider, query)).toEqual([]);

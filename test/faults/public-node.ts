@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { JsonRpcProvider } from 'ethers';
+import { type JsonRpcProvider, ZeroAddress } from 'ethers';
 import {
   DatasetForge__factory,
   IDAO__factory,
@@ -25,6 +25,7 @@ const PUBLIC_TERMS = {
   minimumBond: 10n * ETHER,
   slice: ETHER,
   deposit: ETHER / 100n,
+  attester: ZeroAddress,
 } as const;
 
 export interface PublicNodeOptions {

@@ -67,7 +67,7 @@ abstract contract ChallengeBase {
     constructor(DatasetForge forge_) {
         forge = forge_;
         registry = DeviceRegistry(address(forge_.registry()));
-        judge = new SignatureJudge();
+        judge = registry.judge();
     }
 
     /// @dev Reverts unless exactly this record was committed.

@@ -378,6 +378,8 @@ contract DatasetForge is Bonds {
         if (limit == 0 || committed == 0) return;
         uint256 today = block.timestamp / 1 days;
         uint256 word = _committedOn[idao][msg.sender];
+        // The lowest 32 bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
         uint256 count = (word >> 32 == today ? uint32(word) : 0) + committed;
         if (count > limit) revert DailyLimit(idao, msg.sender, limit, (today + 1) * 1 days);
         _committedOn[idao][msg.sender] = (today << 32) | count;

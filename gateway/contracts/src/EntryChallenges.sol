@@ -69,7 +69,7 @@ abstract contract EntryChallenges is ChallengeBase {
         external
     {
         (bytes32 key,, uint64 committedAt) = _challengeable(record);
-        DeviceRegistry.Record memory device = _deviceOf(_entryOf(record, proof));
+        DeviceRegistry.Record memory device = _deviceOf(record, _entryOf(record, proof));
         bool ours = device.idao == record.idao && device.registeredAt != 0;
         if (ours && device.registeredAt <= committedAt) revert NotAFault(FAULT_UNREGISTERED);
         _uphold(key, record, FAULT_UNREGISTERED);
@@ -80,7 +80,7 @@ abstract contract EntryChallenges is ChallengeBase {
     function challengeRevoked(DatasetForge.Record calldata record, Proof calldata proof) external {
         (bytes32 key,, uint64 committedAt) = _challengeable(record);
         StatementReader.Entry memory entry = _entryOf(record, proof);
-        DeviceRegistry.Record memory device = _deviceOf(entry);
+        DeviceRegistry.Record memory device = _deviceOf(record, entry);
         uint256 limit = uint256(device.revokedAt) + REVOCATION_GRACE_SECONDS;
         bool guilty = device.idao == record.idao && device.revokedAt != 0
             && entry.receiveTime > limit * 1e6 && committedAt > limit
@@ -138,12 +138,12 @@ abstract contract EntryChallenges is ChallengeBase {
         emit DeviceFault(a.device, hashA, hashB);
     }
 
-    function _deviceOf(StatementReader.Entry memory entry)
+    function _deviceOf(DatasetForge.Record calldata record, StatementReader.Entry memory entry)
         private
         view
         returns (DeviceRegistry.Record memory)
     {
-        return registry.recordOf(entry.statement.device);
+        return registry.recordOf(record.idao, entry.statement.device);
     }
 
     /// @dev Sums are of 256 bits, so that a first sequence near 2^64 wraps round nothing. An empty

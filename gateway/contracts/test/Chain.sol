@@ -15,6 +15,7 @@ abstract contract Chain is Base {
     address internal constant OWNER = address(0xA11CE);
     address internal constant OPERATOR = address(0x0FE2);
     address internal constant STRANGER = address(0x5724);
+    address internal constant ATTESTER = address(0xA77E);
     bytes32 internal constant MANIFEST = keccak256("manifest");
     bytes16 internal constant LOG = bytes16(uint128(0xabcdef));
 
@@ -48,7 +49,7 @@ abstract contract Chain is Base {
 
     function deploy(DatasetForge.Terms memory terms_) internal {
         factory = new IDAOFactory();
-        registry = new DeviceRegistry();
+        registry = new DeviceRegistry(ATTESTER);
         // This contract's nonces count on from 1 for each creation.
         uint256 nonce = nextNonce();
         address forgeAddress = VM.computeCreateAddress(address(this), nonce + 1);

@@ -197,7 +197,7 @@ contract Players is Bonded {
     function revoke(bool which) external onTime {
         if (_now < START + 20 days) return;
         VM.prank(OPERATOR);
-        registry.revoke(which ? secp.id : p256.id);
+        registry.revoke(address(idao), which ? secp.id : p256.id);
         _isRevoked[which] = true;
     }
 

@@ -47,7 +47,7 @@ contract DeviceRegistryTest is Chain {
         VM.warp(1_800_000_500);
         VM.prank(OWNER);
         eq(registry.register(address(idao), device(POINT)), id, "same id");
-        DeviceRegistry.Record memory record = registry.recordOf(id);
+        DeviceRegistry.Record memory record = registry.recordOf(address(idao), id);
         eq(record.idao, address(idao), "idao");
         eq(record.registeredAt, 1_800_000_000, "first time stays");
         eq(record.revokedAt, 0, "not revoked");
@@ -63,8 +63,12 @@ contract DeviceRegistryTest is Chain {
         keys[2] = device(POINT);
         VM.prank(OPERATOR);
         registry.registerMany(address(idao), keys);
-        eq(registry.recordOf(registry.idOf(1, POINT)).idao, address(idao), "first");
-        eq(registry.recordOf(registry.idOf(3, keys[1].publicKey)).keyType, 3, "second");
+        eq(registry.recordOf(address(idao), registry.idOf(1, POINT)).idao, address(idao), "first");
+        eq(
+            registry.recordOf(address(idao), registry.idOf(3, keys[1].publicKey)).keyType,
+            3,
+            "second"
+        );
     }
 
     function test_strangers_register_and_revoke_nothing() public {
@@ -77,19 +81,28 @@ contract DeviceRegistryTest is Chain {
             abi.encodeWithSelector(DeviceRegistry.NotAuthorised.selector, address(idao), STRANGER)
         );
         VM.prank(STRANGER);
-        registry.revoke(gateway);
+        registry.revoke(address(idao), gateway);
     }
 
-    function test_a_key_stays_with_its_idao_and_its_kind() public {
-        VM.prank(OPERATOR);
-        bytes32 id = registry.register(address(idao), device(POINT));
+    function test_whoever_registers_a_key_first_keeps_it_from_nobody() public {
         VM.prank(STRANGER);
         address other = factory.create(0, initParams(STRANGER));
-        VM.expectRevert(
-            abi.encodeWithSelector(DeviceRegistry.RegisteredElsewhere.selector, id, address(idao))
-        );
-        VM.prank(STRANGER);
-        registry.register(other, device(POINT));
+        VM.startPrank(STRANGER);
+        bytes32 id = registry.register(other, device(POINT));
+        registry.revoke(other, id);
+        VM.stopPrank();
+        ok(registry.recordOf(address(idao), id).idao == address(0), "not the iDAO's");
+        VM.prank(OPERATOR);
+        registry.register(address(idao), device(POINT));
+        DeviceRegistry.Record memory record = registry.recordOf(address(idao), id);
+        eq(record.idao, address(idao), "its own");
+        eq(record.revokedAt, 0, "not theirs to revoke");
+        eq(registry.recordOf(other, id).retirement, 1, "theirs is theirs");
+    }
+
+    function test_a_key_keeps_its_kind() public {
+        VM.prank(OPERATOR);
+        bytes32 id = registry.register(address(idao), device(POINT));
         VM.expectRevert(abi.encodeWithSelector(DeviceRegistry.KindDiffers.selector, id, 1));
         VM.prank(OPERATOR);
         registry.register(address(idao), DeviceRegistry.Key(1, 2, POINT));
@@ -100,17 +113,18 @@ contract DeviceRegistryTest is Chain {
         bytes32 id = registry.register(address(idao), device(POINT));
         VM.warp(1_800_000_100);
         VM.prank(OPERATOR);
-        registry.revoke(id);
+        registry.revoke(address(idao), id);
         VM.warp(1_800_000_200);
         VM.prank(OPERATOR);
-        registry.revoke(id);
-        eq(registry.recordOf(id).revokedAt, 1_800_000_100, "first revocation stays");
-        eq(registry.recordOf(id).registeredAt, 1_800_000_000, "registration stays");
+        registry.revoke(address(idao), id);
+        eq(registry.recordOf(address(idao), id).revokedAt, 1_800_000_100, "first revocation stays");
+        eq(registry.recordOf(address(idao), id).registeredAt, 1_800_000_000, "registration stays");
         VM.expectRevert(abi.encodeWithSelector(DeviceRegistry.Revoked.selector, id));
         VM.prank(OPERATOR);
         registry.register(address(idao), device(POINT));
         VM.expectRevert(abi.encodeWithSelector(DeviceRegistry.NotRegistered.selector, bytes32(0)));
-        registry.revoke(0);
+        VM.prank(OPERATOR);
+        registry.revoke(address(idao), 0);
     }
 
     function test_gateways_are_told_from_devices() public {
@@ -121,7 +135,7 @@ contract DeviceRegistryTest is Chain {
         ok(!registry.isGatewayOf(gateway, STRANGER), "other iDAO");
         ok(!registry.isGatewayOf(bytes32(0), address(0)), "nothing");
         VM.prank(OPERATOR);
-        registry.revoke(gateway);
+        registry.revoke(address(idao), gateway);
         ok(registry.isGatewayOf(gateway, address(idao)), "was a gateway");
     }
 
@@ -133,8 +147,8 @@ contract DeviceRegistryTest is Chain {
         bytes32 id = registry.register(address(idao), DeviceRegistry.Key(2, 1, key));
         VM.warp(uint256(registeredAt) + later);
         VM.prank(OPERATOR);
-        registry.revoke(id);
-        DeviceRegistry.Record memory record = registry.recordOf(id);
+        registry.revoke(address(idao), id);
+        DeviceRegistry.Record memory record = registry.recordOf(address(idao), id);
         eq(record.idao, address(idao), "idao");
         eq(record.registeredAt, registeredAt, "registeredAt");
         eq(record.revokedAt, uint256(registeredAt) + later, "revokedAt");

@@ -391,18 +391,13 @@ contract EntryChallengesTest is Bonded {
         Dataset memory dataset = commit(0, with(entry(fresh, 0)));
         VM.warp(START + 10);
         VM.startPrank(OPERATOR);
-        registry.revoke(fresh.id);
-        registry.revoke(secp.id);
+        registry.revoke(address(idao), fresh.id);
+        registry.revoke(address(idao), secp.id);
         VM.expectRevert(abi.encodeWithSelector(DeviceRegistry.Revoked.selector, secp.id));
         registry.register(address(idao), DeviceRegistry.Key(1, 1, secp.key.publicKey));
         VM.stopPrank();
         VM.startPrank(STRANGER);
         address other = factory.create(0, initParams(STRANGER));
-        VM.expectRevert(
-            abi.encodeWithSelector(
-                DeviceRegistry.RegisteredElsewhere.selector, fresh.id, address(idao)
-            )
-        );
         registry.register(other, DeviceRegistry.Key(1, 1, fresh.key.publicKey));
         VM.stopPrank();
         for (uint64 i = 0; i < 3; ++i) {
@@ -423,7 +418,7 @@ contract EntryChallengesTest is Bonded {
     {
         VM.warp(revokedAt);
         VM.prank(OPERATOR);
-        registry.revoke(secp.id);
+        registry.revoke(address(idao), secp.id);
         VM.warp(committedAt);
         bytes memory text = statement(fields(secp, 0));
         bytes memory made =
@@ -470,7 +465,7 @@ contract EntryChallengesTest is Bonded {
         ChallengeBase.Proof memory proof = proofOf(dataset, 2);
         VM.warp(START + 1);
         VM.prank(OPERATOR);
-        registry.revoke(secp.id);
+        registry.revoke(address(idao), secp.id);
         VM.expectRevert(notAFault(4));
         challenges.challengeRevoked(dataset.record, proof);
         untouched(dataset);

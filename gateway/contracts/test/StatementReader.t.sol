@@ -148,7 +148,7 @@ contract StatementReaderTest is Base {
     }
 
     function test_key_ids_of_the_vectors() public {
-        DeviceRegistry registry = new DeviceRegistry();
+        DeviceRegistry registry = new DeviceRegistry(address(0));
         string[4] memory names = [".keys.secp256k1", ".keys.p256", ".keys.ed25519", ".keys.gateway"];
         for (uint256 i = 0; i < names.length; ++i) {
             bytes32 id = registry.idOf(

@@ -31,6 +31,8 @@ export declare namespace DeviceRegistry {
     keyType: BigNumberish;
     kind: BigNumberish;
     attestationLevel: BigNumberish;
+    retirement: BigNumberish;
+    proven: boolean;
   };
 
   export type RecordStructOutput = [
@@ -39,7 +41,9 @@ export declare namespace DeviceRegistry {
     revokedAt: bigint,
     keyType: bigint,
     kind: bigint,
-    attestationLevel: bigint
+    attestationLevel: bigint,
+    retirement: bigint,
+    proven: boolean
   ] & {
     idao: string;
     registeredAt: bigint;
@@ -47,6 +51,8 @@ export declare namespace DeviceRegistry {
     keyType: bigint;
     kind: bigint;
     attestationLevel: bigint;
+    retirement: bigint;
+    proven: boolean;
   };
 
   export type KeyStruct = {
@@ -60,28 +66,86 @@ export declare namespace DeviceRegistry {
     kind: bigint,
     publicKey: string
   ] & { keyType: bigint; kind: bigint; publicKey: string };
+
+  export type PossessionStruct = {
+    expiry: BigNumberish;
+    y: BytesLike;
+    signature: BytesLike;
+  };
+
+  export type PossessionStructOutput = [
+    expiry: bigint,
+    y: string,
+    signature: string
+  ] & { expiry: bigint; y: string; signature: string };
+
+  export type LinkStruct = {
+    drainUntil: BigNumberish;
+    expiry: BigNumberish;
+    oldY: BytesLike;
+    oldSignature: BytesLike;
+    newY: BytesLike;
+    newSignature: BytesLike;
+  };
+
+  export type LinkStructOutput = [
+    drainUntil: bigint,
+    expiry: bigint,
+    oldY: string,
+    oldSignature: string,
+    newY: string,
+    newSignature: string
+  ] & {
+    drainUntil: bigint;
+    expiry: bigint;
+    oldY: string;
+    oldSignature: string;
+    newY: string;
+    newSignature: string;
+  };
 }
 
 export interface DeviceRegistryInterface extends Interface {
   getFunction(
     nameOrSignature:
+      | "DRAIN_SECONDS_MAX"
       | "KEY_ED25519"
       | "KEY_P256"
       | "KEY_SECP256K1"
       | "KIND_DEVICE"
       | "KIND_GATEWAY"
+      | "RETIRED_COMPROMISED"
+      | "RETIRED_REVOKED"
+      | "RETIRED_ROTATED"
+      | "attest"
+      | "attester"
+      | "declareCompromised"
       | "idOf"
       | "isGatewayOf"
+      | "judge"
+      | "possessionMessage"
       | "recordOf"
       | "register"
       | "registerMany"
+      | "registerProven"
       | "revoke"
+      | "rotate"
+      | "rotationMessage"
   ): FunctionFragment;
 
   getEvent(
-    nameOrSignatureOrTopic: "DeviceRegistered" | "DeviceRevoked"
+    nameOrSignatureOrTopic:
+      | "DeviceAttested"
+      | "DeviceProven"
+      | "DeviceRegistered"
+      | "DeviceRetired"
+      | "DeviceRotated"
   ): EventFragment;
 
+  encodeFunctionData(
+    functionFragment: "DRAIN_SECONDS_MAX",
+    values?: undefined
+  ): string;
   encodeFunctionData(
     functionFragment: "KEY_ED25519",
     values?: undefined
@@ -100,6 +164,27 @@ export interface DeviceRegistryInterface extends Interface {
     values?: undefined
   ): string;
   encodeFunctionData(
+    functionFragment: "RETIRED_COMPROMISED",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "RETIRED_REVOKED",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "RETIRED_ROTATED",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "attest",
+    values: [AddressLike, BytesLike, BigNumberish]
+  ): string;
+  encodeFunctionData(functionFragment: "attester", values?: undefined): string;
+  encodeFunctionData(
+    functionFragment: "declareCompromised",
+    values: [AddressLike, BytesLike]
+  ): string;
+  encodeFunctionData(
     functionFragment: "idOf",
     values: [BigNumberish, BytesLike]
   ): string;
@@ -107,7 +192,15 @@ export interface DeviceRegistryInterface extends Interface {
     functionFragment: "isGatewayOf",
     values: [BytesLike, AddressLike]
   ): string;
-  encodeFunctionData(functionFragment: "recordOf", values: [BytesLike]): string;
+  encodeFunctionData(functionFragment: "judge", values?: undefined): string;
+  encodeFunctionData(
+    functionFragment: "possessionMessage",
+    values: [AddressLike, BytesLike, BigNumberish, BigNumberish]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "recordOf",
+    values: [AddressLike, BytesLike]
+  ): string;
   encodeFunctionData(
     functionFragment: "register",
     values: [AddressLike, DeviceRegistry.KeyStruct]
@@ -116,8 +209,36 @@ export interface DeviceRegistryInterface extends Interface {
     functionFragment: "registerMany",
     values: [AddressLike, DeviceRegistry.KeyStruct[]]
   ): string;
-  encodeFunctionData(functionFragment: "revoke", values: [BytesLike]): string;
+  encodeFunctionData(
+    functionFragment: "registerProven",
+    values: [
+      AddressLike,
+      DeviceRegistry.KeyStruct[],
+      DeviceRegistry.PossessionStruct[]
+    ]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "revoke",
+    values: [AddressLike, BytesLike]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "rotate",
+    values: [
+      AddressLike,
+      DeviceRegistry.KeyStruct,
+      DeviceRegistry.KeyStruct,
+      DeviceRegistry.LinkStruct
+    ]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "rotationMessage",
+    values: [AddressLike, BytesLike, BytesLike, BigNumberish, BigNumberish]
+  ): string;
 
+  decodeFunctionResult(
+    functionFragment: "DRAIN_SECONDS_MAX",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(
     functionFragment: "KEY_ED25519",
     data: BytesLike
@@ -135,9 +256,32 @@ export interface DeviceRegistryInterface extends Interface {
     functionFragment: "KIND_GATEWAY",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(
+    functionFragment: "RETIRED_COMPROMISED",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "RETIRED_REVOKED",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "RETIRED_ROTATED",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(functionFragment: "attest", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "attester", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "declareCompromised",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(functionFragment: "idOf", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "isGatewayOf",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(functionFragment: "judge", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "possessionMessage",
     data: BytesLike
   ): Result;
   decodeFunctionResult(functionFragment: "recordOf", data: BytesLike): Result;
@@ -146,7 +290,47 @@ export interface DeviceRegistryInterface extends Interface {
     functionFragment: "registerMany",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(
+    functionFragment: "registerProven",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(functionFragment: "revoke", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "rotate", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "rotationMessage",
+    data: BytesLike
+  ): Result;
+}
+
+export namespace DeviceAttestedEvent {
+  export type InputTuple = [
+    id: BytesLike,
+    idao: AddressLike,
+    level: BigNumberish
+  ];
+  export type OutputTuple = [id: string, idao: string, level: bigint];
+  export interface OutputObject {
+    id: string;
+    idao: string;
+    level: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace DeviceProvenEvent {
+  export type InputTuple = [id: BytesLike, idao: AddressLike];
+  export type OutputTuple = [id: string, idao: string];
+  export interface OutputObject {
+    id: string;
+    idao: string;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
 }
 
 export namespace DeviceRegisteredEvent {
@@ -177,11 +361,41 @@ export namespace DeviceRegisteredEvent {
   export type LogDescription = TypedLogDescription<Event>;
 }
 
-export namespace DeviceRevokedEvent {
-  export type InputTuple = [id: BytesLike, idao: AddressLike];
-  export type OutputTuple = [id: string, idao: string];
+export namespace DeviceRetiredEvent {
+  export type InputTuple = [
+    id: BytesLike,
+    idao: AddressLike,
+    retirement: BigNumberish,
+    revokedAt: BigNumberish
+  ];
+  export type OutputTuple = [
+    id: string,
+    idao: string,
+    retirement: bigint,
+    revokedAt: bigint
+  ];
   export interface OutputObject {
     id: string;
+    idao: string;
+    retirement: bigint;
+    revokedAt: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace DeviceRotatedEvent {
+  export type InputTuple = [
+    oldId: BytesLike,
+    newId: BytesLike,
+    idao: AddressLike
+  ];
+  export type OutputTuple = [oldId: string, newId: string, idao: string];
+  export interface OutputObject {
+    oldId: string;
+    newId: string;
     idao: string;
   }
   export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
@@ -233,6 +447,8 @@ export interface DeviceRegistry extends BaseContract {
     event?: TCEvent
   ): Promise<this>;
 
+  DRAIN_SECONDS_MAX: TypedContractMethod<[], [bigint], "view">;
+
   KEY_ED25519: TypedContractMethod<[], [bigint], "view">;
 
   KEY_P256: TypedContractMethod<[], [bigint], "view">;
@@ -242,6 +458,26 @@ export interface DeviceRegistry extends BaseContract {
   KIND_DEVICE: TypedContractMethod<[], [bigint], "view">;
 
   KIND_GATEWAY: TypedContractMethod<[], [bigint], "view">;
+
+  RETIRED_COMPROMISED: TypedContractMethod<[], [bigint], "view">;
+
+  RETIRED_REVOKED: TypedContractMethod<[], [bigint], "view">;
+
+  RETIRED_ROTATED: TypedContractMethod<[], [bigint], "view">;
+
+  attest: TypedContractMethod<
+    [idao: AddressLike, id: BytesLike, level: BigNumberish],
+    [void],
+    "nonpayable"
+  >;
+
+  attester: TypedContractMethod<[], [string], "view">;
+
+  declareCompromised: TypedContractMethod<
+    [idao: AddressLike, id: BytesLike],
+    [void],
+    "nonpayable"
+  >;
 
   idOf: TypedContractMethod<
     [keyType: BigNumberish, publicKey: BytesLike],
@@ -255,8 +491,21 @@ export interface DeviceRegistry extends BaseContract {
     "view"
   >;
 
+  judge: TypedContractMethod<[], [string], "view">;
+
+  possessionMessage: TypedContractMethod<
+    [
+      idao: AddressLike,
+      id: BytesLike,
+      kind: BigNumberish,
+      expiry: BigNumberish
+    ],
+    [string],
+    "view"
+  >;
+
   recordOf: TypedContractMethod<
-    [id: BytesLike],
+    [idao: AddressLike, id: BytesLike],
     [DeviceRegistry.RecordStructOutput],
     "view"
   >;
@@ -273,12 +522,52 @@ export interface DeviceRegistry extends BaseContract {
     "nonpayable"
   >;
 
-  revoke: TypedContractMethod<[id: BytesLike], [void], "nonpayable">;
+  registerProven: TypedContractMethod<
+    [
+      idao: AddressLike,
+      keys: DeviceRegistry.KeyStruct[],
+      possessions: DeviceRegistry.PossessionStruct[]
+    ],
+    [void],
+    "nonpayable"
+  >;
+
+  revoke: TypedContractMethod<
+    [idao: AddressLike, id: BytesLike],
+    [void],
+    "nonpayable"
+  >;
+
+  rotate: TypedContractMethod<
+    [
+      idao: AddressLike,
+      oldKey: DeviceRegistry.KeyStruct,
+      newKey: DeviceRegistry.KeyStruct,
+      link: DeviceRegistry.LinkStruct
+    ],
+    [string],
+    "nonpayable"
+  >;
+
+  rotationMessage: TypedContractMethod<
+    [
+      idao: AddressLike,
+      oldId: BytesLike,
+      newId: BytesLike,
+      drainUntil: BigNumberish,
+      expiry: BigNumberish
+    ],
+    [string],
+    "view"
+  >;
 
   getFunction<T extends ContractMethod = ContractMethod>(
     key: string | FunctionFragment
   ): T;
 
+  getFunction(
+    nameOrSignature: "DRAIN_SECONDS_MAX"
+  ): TypedContractMethod<[], [bigint], "view">;
   getFunction(
     nameOrSignature: "KEY_ED25519"
   ): TypedContractMethod<[], [bigint], "view">;
@@ -295,6 +584,32 @@ export interface DeviceRegistry extends BaseContract {
     nameOrSignature: "KIND_GATEWAY"
   ): TypedContractMethod<[], [bigint], "view">;
   getFunction(
+    nameOrSignature: "RETIRED_COMPROMISED"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "RETIRED_REVOKED"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "RETIRED_ROTATED"
+  ): TypedContractMethod<[], [bigint], "view">;
+  getFunction(
+    nameOrSignature: "attest"
+  ): TypedContractMethod<
+    [idao: AddressLike, id: BytesLike, level: BigNumberish],
+    [void],
+    "nonpayable"
+  >;
+  getFunction(
+    nameOrSignature: "attester"
+  ): TypedContractMethod<[], [string], "view">;
+  getFunction(
+    nameOrSignature: "declareCompromised"
+  ): TypedContractMethod<
+    [idao: AddressLike, id: BytesLike],
+    [void],
+    "nonpayable"
+  >;
+  getFunction(
     nameOrSignature: "idOf"
   ): TypedContractMethod<
     [keyType: BigNumberish, publicKey: BytesLike],
@@ -305,9 +620,24 @@ export interface DeviceRegistry extends BaseContract {
     nameOrSignature: "isGatewayOf"
   ): TypedContractMethod<[id: BytesLike, idao: AddressLike], [boolean], "view">;
   getFunction(
+    nameOrSignature: "judge"
+  ): TypedContractMethod<[], [string], "view">;
+  getFunction(
+    nameOrSignature: "possessionMessage"
+  ): TypedContractMethod<
+    [
+      idao: AddressLike,
+      id: BytesLike,
+      kind: BigNumberish,
+      expiry: BigNumberish
+    ],
+    [string],
+    "view"
+  >;
+  getFunction(
     nameOrSignature: "recordOf"
   ): TypedContractMethod<
-    [id: BytesLike],
+    [idao: AddressLike, id: BytesLike],
     [DeviceRegistry.RecordStructOutput],
     "view"
   >;
@@ -326,9 +656,63 @@ export interface DeviceRegistry extends BaseContract {
     "nonpayable"
   >;
   getFunction(
+    nameOrSignature: "registerProven"
+  ): TypedContractMethod<
+    [
+      idao: AddressLike,
+      keys: DeviceRegistry.KeyStruct[],
+      possessions: DeviceRegistry.PossessionStruct[]
+    ],
+    [void],
+    "nonpayable"
+  >;
+  getFunction(
     nameOrSignature: "revoke"
-  ): TypedContractMethod<[id: BytesLike], [void], "nonpayable">;
+  ): TypedContractMethod<
+    [idao: AddressLike, id: BytesLike],
+    [void],
+    "nonpayable"
+  >;
+  getFunction(
+    nameOrSignature: "rotate"
+  ): TypedContractMethod<
+    [
+      idao: AddressLike,
+      oldKey: DeviceRegistry.KeyStruct,
+      newKey: DeviceRegistry.KeyStruct,
+      link: DeviceRegistry.LinkStruct
+    ],
+    [string],
+    "nonpayable"
+  >;
+  getFunction(
+    nameOrSignature: "rotationMessage"
+  ): TypedContractMethod<
+    [
+      idao: AddressLike,
+      oldId: BytesLike,
+      newId: BytesLike,
+      drainUntil: BigNumberish,
+      expiry: BigNumberish
+    ],
+    [string],
+    "view"
+  >;
 
+  getEvent(
+    key: "DeviceAttested"
+  ): TypedContractEvent<
+    DeviceAttestedEvent.InputTuple,
+    DeviceAttestedEvent.OutputTuple,
+    DeviceAttestedEvent.OutputObject
+  >;
+  getEvent(
+    key: "DeviceProven"
+  ): TypedContractEvent<
+    DeviceProvenEvent.InputTuple,
+    DeviceProvenEvent.OutputTuple,
+    DeviceProvenEvent.OutputObject
+  >;
   getEvent(
     key: "DeviceRegistered"
   ): TypedContractEvent<
@@ -337,14 +721,43 @@ export interface DeviceRegistry extends BaseContract {
     DeviceRegisteredEvent.OutputObject
   >;
   getEvent(
-    key: "DeviceRevoked"
+    key: "DeviceRetired"
   ): TypedContractEvent<
-    DeviceRevokedEvent.InputTuple,
-    DeviceRevokedEvent.OutputTuple,
-    DeviceRevokedEvent.OutputObject
+    DeviceRetiredEvent.InputTuple,
+    DeviceRetiredEvent.OutputTuple,
+    DeviceRetiredEvent.OutputObject
+  >;
+  getEvent(
+    key: "DeviceRotated"
+  ): TypedContractEvent<
+    DeviceRotatedEvent.InputTuple,
+    DeviceRotatedEvent.OutputTuple,
+    DeviceRotatedEvent.OutputObject
   >;
 
   filters: {
+    "DeviceAttested(bytes32,address,uint8)": TypedContractEvent<
+      DeviceAttestedEvent.InputTuple,
+      DeviceAttestedEvent.OutputTuple,
+      DeviceAttestedEvent.OutputObject
+    >;
+    DeviceAttested: TypedContractEvent<
+      DeviceAttestedEvent.InputTuple,
+      DeviceAttestedEvent.OutputTuple,
+      DeviceAttestedEvent.OutputObject
+    >;
+
+    "DeviceProven(bytes32,address)": TypedContractEvent<
+      DeviceProvenEvent.InputTuple,
+      DeviceProvenEvent.OutputTuple,
+      DeviceProvenEvent.OutputObject
+    >;
+    DeviceProven: TypedContractEvent<
+      DeviceProvenEvent.InputTuple,
+      DeviceProvenEvent.OutputTuple,
+      DeviceProvenEvent.OutputObject
+    >;
+
     "DeviceRegistered(bytes32,address,uint8,uint8,bytes)": TypedContractEvent<
       DeviceRegisteredEvent.InputTuple,
       DeviceRegisteredEvent.OutputTuple,
@@ -356,15 +769,26 @@ export interface DeviceRegistry extends BaseContract {
       DeviceRegisteredEvent.OutputObject
     >;
 
-    "DeviceRevoked(bytes32,address)": TypedContractEvent<
-      DeviceRevokedEvent.InputTuple,
-      DeviceRevokedEvent.OutputTuple,
-      DeviceRevokedEvent.OutputObject
+    "DeviceRetired(bytes32,address,uint8,uint64)": TypedContractEvent<
+      DeviceRetiredEvent.InputTuple,
+      DeviceRetiredEvent.OutputTuple,
+      DeviceRetiredEvent.OutputObject
     >;
-    DeviceRevoked: TypedContractEvent<
-      DeviceRevokedEvent.InputTuple,
-      DeviceRevokedEvent.OutputTuple,
-      DeviceRevokedEvent.OutputObject
+    DeviceRetired: TypedContractEvent<
+      DeviceRetiredEvent.InputTuple,
+      DeviceRetiredEvent.OutputTuple,
+      DeviceRetiredEvent.OutputObject
+    >;
+
+    "DeviceRotated(bytes32,bytes32,address)": TypedContractEvent<
+      DeviceRotatedEvent.InputTuple,
+      DeviceRotatedEvent.OutputTuple,
+      DeviceRotatedEvent.OutputObject
+    >;
+    DeviceRotated: TypedContractEvent<
+      DeviceRotatedEvent.InputTuple,
+      DeviceRotatedEvent.OutputTuple,
+      DeviceRotatedEvent.OutputObject
     >;
   };
 }
