@@ -94,6 +94,11 @@ export interface NewIntent {
   readonly payload: string;
 }
 
+/** Whether an intent is to be forged by LazAI's own contracts. */
+export function isLazaiKey(key: string): boolean {
+  return key.startsWith('lazai:');
+}
+
 export interface Intent extends NewIntent {
   readonly state: IntentState;
   /** Set once finalised, kept when the chain is rewound. */
@@ -165,7 +170,8 @@ export interface ForgeJournal {
   /**
    * Writes an intent, or gives back the one that is there. A confirmed setup intent is opened again, since
    * it is only intended when the chain shows it undone.
-   * @throws WaystoneError FORGE_RECORD_MISMATCH when a dataset's payload differs from the one written.
+   * @throws WaystoneError FORGE_RECORD_MISMATCH when a dataset's payload differs from the one written,
+   *   FORGE_TARGET_CHANGED when LazAI's contracts and ours would both forge it on one chain.
    */
   addIntent(intent: NewIntent): Promise<Intent>;
   intent(key: string): Promise<Intent | null>;

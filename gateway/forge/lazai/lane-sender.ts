@@ -7,11 +7,11 @@ import {
 } from 'ethers';
 import { messageOf } from '../../core/errors.js';
 import type { ChainBlock, Transaction } from '../../core/forge-ports.js';
+import type { TransactionJournal } from '../../core/lazai-ports.js';
 import { readFees } from '../chain-client.js';
 import type { ChainHead } from './event-scan.js';
 import { LazaiWait, readLazaiRevert } from './faults.js';
 import { isSameAddress } from './lazai-contracts.js';
-import type { TransactionJournal } from './ports.js';
 
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 1_000;

@@ -1,5 +1,6 @@
 import type { JsonRpcProvider, Log } from 'ethers';
 import type { ChainBlock } from '../../core/forge-ports.js';
+import type { LazaiRecord, LazaiState } from '../../core/lazai-ports.js';
 import { keyFingerprint } from './content-key.js';
 import type { LazaiCrashPoint } from './crash-points.js';
 import type { ChainHead, EventFilter, EventScan } from './event-scan.js';
@@ -7,7 +8,6 @@ import { LazaiWait } from './faults.js';
 import { type LaneSender, LazaiRefusal } from './lane-sender.js';
 import { type ContractCall, LazaiContracts } from './lazai-contracts.js';
 import type { LazaiDeps, LazaiOptions } from './options.js';
-import type { LazaiRecord, LazaiState } from './ports.js';
 import { linkFindings, ownerFinding } from './preflight.js';
 
 /** What lasts from one look to the next. */
@@ -36,14 +36,14 @@ export class Look {
   }
 
   async record(): Promise<LazaiRecord> {
-    const record = await this.tools.deps.journal.record(this.key);
+    const record = await this.tools.deps.journal.lazaiFile(this.key);
     if (record === null) throw new TypeError(`the journal lost the record ${this.key}`);
     return record;
   }
 
   async progress(state: LazaiState): Promise<void> {
     if ((await this.record()).state === state) return;
-    await this.tools.deps.journal.update(this.key, { state });
+    await this.tools.deps.journal.updateLazaiFile(this.key, { state });
   }
 
   async head(): Promise<ChainHead> {
@@ -91,7 +91,7 @@ export class Look {
     const fingerprint = keyFingerprint(pem, whose);
     if (acceptedKeys.includes(fingerprint)) return;
     const subject = `key:${chainId}:${whose.toLowerCase()}`;
-    const pinned = await this.tools.deps.journal.pin(subject, fingerprint);
+    const pinned = await this.tools.deps.journal.pinLazai(subject, fingerprint);
     if (pinned === fingerprint) return;
     throw new LazaiWait(
       'LAZAI_PUBLIC_KEY_CHANGED',

@@ -1,8 +1,8 @@
 import type { BaseWallet } from 'ethers';
+import type { LazaiJournal, TransactionJournal } from '../../core/lazai-ports.js';
 import type { Logger } from '../../core/logger.js';
 import type { LazaiAddresses } from './addresses.js';
 import type { LazaiCrashPoint } from './crash-points.js';
-import type { LazaiJournal, TransactionJournal } from './ports.js';
 
 /** Someone who may read the dataset: gets its content key, wrapped, on chain. */
 export interface LazaiReader {
