@@ -76,6 +76,7 @@ describe('configuration', () => {
       },
       chain: {
         network: 'local',
+        target: 'waystone',
         rpcUrls: [],
         chainId: 0,
         genesisHash: '',
@@ -92,6 +93,14 @@ describe('configuration', () => {
         bumpAfterSeconds: 60,
         bundleDatasetsMax: 16,
         bundleGasMax: 8_000_000,
+      },
+      lazai: {
+        dataRegistryAddress: '',
+        verifiedComputingAddress: '',
+        tokenAddress: '',
+        feeMaxCoins: '0.001',
+        spendMaxCoins: '1',
+        acceptedKeys: [],
       },
       dat: { quotaCalls: 10_000, shareWeight: 10_000, expiresAfterDays: 0, policyUrl: '' },
       idao: { name: 'Waystone iDAO', description: '' },

@@ -34,18 +34,34 @@ export interface ForgeDataset {
 /** Which dataset of this gateway's logs. */
 export type ForgeDatasetId = Pick<ForgeDataset, 'logId' | 'index'>;
 
+/** What LazAI's own contracts hold of a dataset. */
+export interface LazaiFileFacts {
+  /** Decimal. */
+  readonly fileId: string;
+  readonly dataRegistry: string;
+  /** The url that it is registered under. */
+  readonly url: string;
+  /** What LazAI's node wrote, and the token's amount; decimal. It says nothing of quality. */
+  readonly lazaiScore: string;
+}
+
 /** A dataset's token, once nothing short of a rewound chain can take it back. */
 export interface ForgeResult extends ForgeDatasetId {
   readonly root: string;
   readonly manifestHash: string;
   readonly chainId: number;
-  /** Decimal; equal to the class id. */
+  /** Decimal; with our own contracts equal to the class id. */
   readonly tokenId: string;
+  /** "" on LazAI, whose tokens have no class. */
   readonly classId: string;
   /** The iDAO. */
   readonly owner: string;
+  /** "" on LazAI. */
   readonly datasetForge: string;
+  /** The token's contract. */
   readonly dat: string;
+  /** Set when LazAI's own contracts forged it. */
+  readonly lazai?: LazaiFileFacts;
   /** The transaction that minted; null when the chain no longer tells. */
   readonly transaction: string | null;
   readonly blockNumber: number;
@@ -66,6 +82,8 @@ export interface ForgeDatasets {
    * @throws WaystoneError when the dataset's files are gone, RangeError when it has fewer entries.
    */
   entry(root: string, index: number): Promise<EntryProof>;
+  /** SHA-256 of the dataset's entries file, 64 hex digits, as its manifest says. */
+  entriesHash(root: string): Promise<string>;
   /** The dataset is committed on chain; it may still be lost to a rewound chain. */
   committed(id: ForgeDatasetId): Promise<void>;
   /** The dataset has its token. Comes again, with the same token, when a rewound chain is healed. */

@@ -4,13 +4,13 @@ import { crashPoint } from '../../core/crash-point.js';
 import { WaystoneError } from '../../core/errors.js';
 import type { LazaiDataset, LazaiRecord, LazaiToken } from '../../core/lazai-ports.js';
 import { checkChainId } from '../chain-client.js';
-import { datasetKey } from '../dataset-record.js';
 import { newContentKey } from './content-key.js';
 import type { LazaiCrashPoint } from './crash-points.js';
 import { EventScan } from './event-scan.js';
 import { LazaiWait } from './faults.js';
 import { fileUrl } from './file-url.js';
 import { findProof } from './find-proof.js';
+import { lazaiKey } from './journal-key.js';
 import { LaneSender } from './lane-sender.js';
 import type { LazaiFile } from './lazai-contracts.js';
 import { Look, type LookTools } from './look.js';
@@ -39,9 +39,13 @@ export class LazaiTarget {
 
   constructor(options: LazaiOptions, deps: LazaiDeps) {
     const crash = deps.crashPoint ?? crashPoint;
-    const { chainId, minedWaitMs } = options;
+    const { chainId, minedWaitMs, fees } = options;
     const sender = new LaneSender(
-      minedWaitMs === undefined ? { chainId } : { chainId, minedWaitMs },
+      {
+        chainId,
+        ...(fees !== undefined && { fees }),
+        ...(minedWaitMs !== undefined && { minedWaitMs }),
+      },
       {
         journal: deps.transactions,
         wallet: deps.wallet,
@@ -87,10 +91,9 @@ export class LazaiTarget {
   }
 
   /** Name of a dataset's record and intent. */
-  keyOf({ logId, index }: Pick<LazaiDataset, 'logId' | 'index'>): string {
+  keyOf(dataset: Pick<LazaiDataset, 'logId' | 'index'>): string {
     const { chainId, addresses, idao } = this.#tools.options;
-    const registry = addresses.dataRegistry.toLowerCase();
-    return `lazai:${chainId}:${registry}:${datasetKey(idao, logId, index)}`;
+    return lazaiKey({ chainId, dataRegistry: addresses.dataRegistry, idao }, dataset);
   }
 
   async #checkChain(provider: JsonRpcProvider): Promise<void> {
