@@ -37,6 +37,8 @@ export function keyedStage(options: KeyedStageOptions, deps: KeyedStageDeps): Fo
   let retry: NodeJS.Timeout | null = null;
   let unlocking: Promise<void> = Promise.resolve();
   let isStopped = false;
+  /** Before there was a forger to tell. */
+  let isRetried = false;
   let waits = { code: '', message: 'the operator key is being unlocked' };
 
   const unlock = (): void => {
@@ -47,6 +49,7 @@ export function keyedStage(options: KeyedStageOptions, deps: KeyedStageDeps): Fo
         logger.info({ network, operator: operator.address }, 'operator key unlocked');
         forger = makeForger(operator);
         forger.start();
+        if (isRetried) forger.retry();
       },
       (error) => {
         waits = { code: codeOf(error), message: messageOf(error) };
@@ -70,6 +73,7 @@ export function keyedStage(options: KeyedStageOptions, deps: KeyedStageDeps): Fo
     },
     nudge: () => forger?.nudge(),
     retry: () => {
+      isRetried = true;
       forger?.retry();
       if (retry === null || isStopped) return;
       clearTimeout(retry);

@@ -50,6 +50,8 @@ export function readArtifact(name: string): Artifact {
 
 /** LazAI's contracts and an iDAO of ours on a real local node. */
 export interface LazaiChain {
+  /** Of its node. */
+  readonly url: string;
   readonly provider: JsonRpcProvider;
   readonly addresses: LazaiAddresses;
   readonly idao: string;
@@ -122,6 +124,7 @@ export async function startLazaiChain(folder: string): Promise<LazaiChain> {
   };
   await useToken(dataAnchoringToken);
   return {
+    url: anvil.url,
     provider,
     addresses: { dataRegistry, verifiedComputing, dataAnchoringToken },
     idao: await createIdao(admin, mined),
