@@ -14,6 +14,8 @@ export type KeyedForger = Pick<ForgeStage, 'start' | 'nudge' | 'retry' | 'status
 
 export interface KeyedStageOptions
   extends Pick<ForgeStage, 'network' | 'chainId' | 'idao' | 'contracts'> {
+  /** What the chain is worth, in one sentence; default nothing. */
+  readonly note?: string;
   /** The preferred node. */
   readonly url: string;
   /** Why nothing can be forged with these settings; "" when it can. */
@@ -66,7 +68,7 @@ export function keyedStage(options: KeyedStageOptions, deps: KeyedStageDeps): Fo
     contracts,
     // Without path and query: a provider's key may be in them.
     rpcUrl: new URL(options.url).origin,
-    note: '',
+    note: options.note ?? '',
     start: () => {
       if (missing === '') unlock();
       else logger.warn({ code: 'FORGE_NO_ADDRESSES' }, missing);

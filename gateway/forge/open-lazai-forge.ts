@@ -11,6 +11,9 @@ import { preflight } from './lazai/preflight.js';
 import type { OpenForgeDeps } from './open-forge.js';
 import { type Finding, lookAround, stopping } from './preflight.js';
 
+const NOTE =
+  "datasets are forged with LazAI's own contracts: no root, quota, revenue or challenge is on chain, and a token's amount is LazAI's score, which says nothing of quality";
+
 /**
  * The forge stage for LazAI's own contracts. Whatever is missing or wrong, it waits and says why; the rest of the gateway
  * does not notice.
@@ -40,6 +43,7 @@ export function openLazaiForge(config: Config, deps: OpenForgeDeps): ForgeStage 
   return keyedStage(
     {
       ...{ network: name, chainId, idao, contracts: { ...addresses } },
+      note: NOTE,
       url: urls[0] as string,
       missing: describeMissingPlace(place),
     },

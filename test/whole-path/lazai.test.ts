@@ -1,14 +1,20 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Device, DeviceKey, type ReceiptEvent } from '@waystone/device-sdk';
 import { replayDrive } from '@waystone/firmware-bridge';
 import { toHex } from '@waystone/proto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { environmentName } from '../../gateway/config/schema.js';
 import type { DatasetStatus, GatewayStatus } from '../../gateway/core/view.js';
 import { fsck } from '../../gateway/fsck/fsck.js';
 import { makeHome, removeHome, startInProcess, type TestGateway } from '../harness/gateway.js';
 import { LAZAI_CHAIN_ID, type LazaiScene, PUBLIC_URL, startLazaiScene } from '../harness/lazai.js';
 import { waitFor } from '../harness/wait.js';
+
+const MAIN = fileURLToPath(new URL('../../gateway/dist/cli/main.js', import.meta.url));
 
 const FORGE_DEADLINE_MS = 60_000;
 
@@ -23,6 +29,23 @@ describe('a drive that is forged on LazAI', () => {
     events.flatMap(({ receipt: { body } }) =>
       body.outcome.kind === 'final' ? [body.outcome] : [],
     );
+
+  /** The command line as an operator has it, with the gateway's settings in its environment. */
+  const waystone = async (...args: string[]): Promise<string> => {
+    const { network = '', set = [] } = scene.options;
+    const settings = [`chain.network=${network}`, ...set].map((setting) => {
+      const [key = '', ...value] = setting.split('=');
+      return [environmentName(key), value.join('=')];
+    });
+    const url = `http://127.0.0.1:${gateway.httpPort}`;
+    const env = { PATH: process.env.PATH, ...Object.fromEntries(settings), WAYSTONE_URL: url };
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [MAIN, '--home', home, ...args],
+      { env },
+    );
+    return stdout;
+  };
 
   beforeAll(async () => {
     home = await makeHome();
@@ -90,6 +113,18 @@ describe('a drive that is forged on LazAI', () => {
     const bytes = Buffer.from(await answer.arrayBuffer());
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(hash);
     expect(scene.node.asked).toMatchObject([{ file_id: 1, file_url: url }]);
+  });
+
+  it('is told plainly by the command line, whose preflight finds nothing in the way', async () => {
+    const { chain } = scene;
+    const shown = await waystone('datasets', 'show', dataset.root);
+    expect(shown).toMatch(/^DAT +token 1 of LazAI, for its file 1$/m);
+    expect(shown).toMatch(/^LazAI score +42; LazAI's number, which says nothing of quality$/m);
+    expect(shown).toContain(chain.idao);
+    expect(await waystone('datasets', 'list')).toContain('LazAI #1');
+    expect(await waystone('chain', 'preflight')).toMatch(
+      /\(LAZAI_SOUND\)\nnothing stands in the way/,
+    );
   });
 
   it('leaves a data folder in which fsck finds no fault', async () => {
