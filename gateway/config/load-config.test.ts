@@ -238,6 +238,28 @@ describe('configuration', () => {
     expect(failure({ set: [pair] }).message).toContain('--set mqtt.port=1884');
   });
 
+  it('takes LazAI’s contracts on its own networks only, and amounts of coin to the wei', () => {
+    const lazai = ['chain.network=lazai-testnet', 'chain.target=lazai'];
+    const set = [...lazai, 'lazai.feeMaxCoins=0.000000000000000100'];
+    const accepted = `lazai.acceptedKeys=${'ab'.repeat(32)}, ${'cd'.repeat(32)}`;
+    const config = load({ set: [...set, accepted] });
+    expect(config.chain).toMatchObject({ network: 'lazai-testnet', target: 'lazai' });
+    expect(config.lazai).toMatchObject({
+      ...{ feeMaxCoins: '0.000000000000000100', spendMaxCoins: '1' },
+      acceptedKeys: ['ab'.repeat(32), 'cd'.repeat(32)],
+    });
+    for (const network of ['local', 'none', 'metis', 'hyperion-testnet']) {
+      const { message } = failure({ set: [...lazai, `chain.network=${network}`] });
+      expect(message).toContain(`chain.network is "${network}"`);
+    }
+    for (const wrong of ['', '-1', '1e3', '.5', '1.', '0.0000000000000000001', 'all']) {
+      const { message } = failure({ set: [...lazai, `lazai.spendMaxCoins=${wrong}`] });
+      expect(message).toContain('an amount of coin in quotes');
+    }
+    const { message } = failure({ set: [...lazai, 'lazai.acceptedKeys=0xab'] });
+    expect(message).toContain('fingerprints (64 hex digits in lower case)');
+  });
+
   it('wants both TLS files or none, relative to the home', () => {
     write('[mqtt]\ntlsKeyFile = "tls/key.pem"\n');
     expect(failure().message).toContain('mqtt.tlsKeyFile');

@@ -41,7 +41,9 @@ export async function openDat(config: Config, options: ClientOptions): Promise<D
 /** The iDAO of the configured network. @throws WaystoneError as {@link openDat}. */
 export async function openIdao(config: Config, options: ClientOptions): Promise<IdaoClient> {
   const { place, signer, missing } = await look(config, options);
-  if (place.factory === '' || place.datasetForge === '') {
+  // On LazAI's own contracts the iDAO holds tokens, and has no bond.
+  const needsForge = config.chain.target !== 'lazai';
+  if (place.factory === '' || (needsForge && place.datasetForge === '')) {
     throw new WaystoneError('FORGE_NO_ADDRESSES', missing);
   }
   return new IdaoClient(place, signer);

@@ -96,7 +96,7 @@ export class Look {
     throw new LazaiWait(
       'LAZAI_PUBLIC_KEY_CHANGED',
       `the RSA key of ${whose} was ${pinned}, now it is ${fingerprint}: whoever set it could read what is sent from now on. ` +
-        'Ask LazAI; if it is right, add the new fingerprint to the accepted keys',
+        'Ask LazAI; if it is right, add the new fingerprint to lazai.acceptedKeys',
     );
   }
 

@@ -70,14 +70,14 @@ async function pay(look: Look, file: LazaiFile): Promise<void> {
   if (fee > feeMaxWei) {
     throw new LazaiWait(
       'LAZAI_FEE_ABOVE_CAP',
-      `LazAI's fee is ${fee} wei a file, the cap is ${feeMaxWei}; raise the cap or wait`,
+      `LazAI's fee is ${fee} wei a file, the cap is ${feeMaxWei} (lazai.feeMaxCoins); raise it or wait`,
     );
   }
   const others = (await deps.journal.lazaiReservedWei(chainId)) - BigInt(feeWei);
   if (others + fee > spendMaxWei) {
     throw new LazaiWait(
       'LAZAI_SPEND_CAP_REACHED',
-      `${others} wei went to LazAI's nodes, one more fee of ${fee} would pass the cap of ${spendMaxWei} for all files; raise it to go on`,
+      `${others} wei went to LazAI's nodes, one more fee of ${fee} would pass the cap of ${spendMaxWei} for all files (lazai.spendMaxCoins); raise it to go on`,
     );
   }
   await deps.journal.updateLazaiFile(key, { feeWei: String(fee) });
