@@ -48,7 +48,7 @@ export interface NewLazaiRecord {
   readonly contentKey: string;
   /** Source of the url's suffix, 64 hex digits. Secret until registered. */
   readonly urlSecret: string;
-  /** Head of the chain when the intent was written: nothing of the dataset is in an earlier block. */
+  /** A block well before the head when the intent was written: nothing of the dataset is in an earlier one. */
   readonly fromBlock: number;
 }
 

@@ -8,7 +8,9 @@ import {
 import { messageOf } from '../../core/errors.js';
 import type { ChainBlock, Transaction } from '../../core/forge-ports.js';
 import type { TransactionJournal } from '../../core/lazai-ports.js';
+import { ChainProvider } from '../chain-provider.js';
 import { chooseFees, type FeeRules, feeFields, readMarket } from '../fees.js';
+import { readSendRefusal } from '../send-answers.js';
 import type { ChainHead } from './event-scan.js';
 import { LazaiWait, readLazaiRevert } from './faults.js';
 import { isSameAddress } from './lazai-contracts.js';
@@ -183,13 +185,18 @@ export class LaneSender {
     }
   }
 
-  /** @returns the node's refusal, null when it took it. An answer may be lost though it was taken; the chain tells. */
+  /** To all nodes. @returns their refusal, null when one took it. An answer may be lost though it was taken; the chain tells. */
   async #send(provider: JsonRpcProvider, transaction: Transaction): Promise<unknown> {
+    const { raw } = transaction;
     let refusal: unknown = null;
-    try {
-      await provider.send('eth_sendRawTransaction', [transaction.raw]);
-    } catch (error) {
-      refusal = error;
+    if (provider instanceof ChainProvider) {
+      const isKnown = (message: string): boolean => readSendRefusal(message) === 'known';
+      const { isTaken, refusals } = await provider.broadcast(raw, isKnown);
+      if (!isTaken && refusals.length > 0) refusal = new Error(refusals.join('; '));
+    } else {
+      await provider.send('eth_sendRawTransaction', [raw]).catch((error) => {
+        refusal = error;
+      });
     }
     await this.#deps.journal.markSent(transaction.hash);
     return refusal;

@@ -500,7 +500,8 @@ describe('the chain', () => {
     await registered(made);
     await chain.mine(200);
     const codes = new Set<string>();
-    for (let look = 0; look < 20; look++) {
+    // Three kinds of events, at most 30 blocks of each a look, of which the newest 16 are read again.
+    for (let look = 0; look < 30; look++) {
       const outcome = await made.advance(chain.provider, dataset());
       if (outcome.kind === 'forged') {
         await expectOnceEach([outcome.token]);

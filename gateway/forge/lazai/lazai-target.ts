@@ -6,7 +6,7 @@ import type { LazaiDataset, LazaiRecord, LazaiToken } from '../../core/lazai-por
 import { checkChainId } from '../chain-client.js';
 import { newContentKey } from './content-key.js';
 import type { LazaiCrashPoint } from './crash-points.js';
-import { EventScan } from './event-scan.js';
+import { EventScan, LAG_BLOCKS } from './event-scan.js';
 import { LazaiWait } from './faults.js';
 import { fileUrl } from './file-url.js';
 import { findProof } from './find-proof.js';
@@ -109,8 +109,9 @@ export class LazaiTarget {
   }
 
   /** The dataset's record, written before anything of it is sent. Its secrets are drawn once. */
-  async #intend({ provider, key }: Look, dataset: LazaiDataset): Promise<LazaiRecord> {
+  async #intend(look: Look, dataset: LazaiDataset): Promise<LazaiRecord> {
     const { options, deps, crash } = this.#tools;
+    const { key } = look;
     const known = await deps.journal.lazaiFile(key);
     const urlSecret = known?.urlSecret ?? randomBytes(32).toString('hex');
     // Refused before an intent is written for it.
@@ -123,7 +124,7 @@ export class LazaiTarget {
       idao: options.idao,
       contentKey: known?.contentKey ?? newContentKey(),
       urlSecret,
-      fromBlock: known?.fromBlock ?? (await provider.getBlockNumber()),
+      fromBlock: known?.fromBlock ?? Math.max(0, (await look.head()).deep - LAG_BLOCKS),
     });
     if (known === null) crash('lazai:intent');
     return record;

@@ -1,4 +1,5 @@
 import type { JsonRpcProvider, Log } from 'ethers';
+import { WaystoneError } from '../../core/errors.js';
 import type { ChainBlock } from '../../core/forge-ports.js';
 import type { LazaiRecord, LazaiState } from '../../core/lazai-ports.js';
 import { keyFingerprint } from './content-key.js';
@@ -46,8 +47,15 @@ export class Look {
     await this.tools.deps.journal.updateLazaiFile(this.key, { state });
   }
 
+  /** @throws WaystoneError CHAIN_HEAD_FALSE when the block is not there: what is read up to it would be missing for good. */
   async head(): Promise<ChainHead> {
     const number = await this.provider.getBlockNumber();
+    if ((await this.provider.getBlock(number)) === null) {
+      throw new WaystoneError(
+        'CHAIN_HEAD_FALSE',
+        `a node says that the chain is at block ${number}, and no node has that block; it is asked again`,
+      );
+    }
     return { number, deep: number - this.tools.options.confirmations + 1 };
   }
 
