@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import {
+  DATASET_FILES,
   didFromKey,
   ENVELOPE_BYTES_MAX,
   encodeSignedMessage,
@@ -119,6 +120,10 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
           if (publishFolder !== '') await datasets.calls.publish(root, publishFolder);
         },
         describe: async (tokenId, metadata) => publishMetadata(published, tokenId, metadata),
+        entriesHash: async (root) => {
+          const { files } = await datasets.calls.manifest(root);
+          return files.find(({ name }) => name === DATASET_FILES.entries)?.sha256 ?? '';
+        },
         committed: (id) => ledger.calls.forgeCommitted(id),
         forged: async (result) => {
           const { nowUs, doubt } = watch.look();

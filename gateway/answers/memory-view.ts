@@ -305,6 +305,7 @@ export function exampleDataset(changes: Partial<DatasetStatus> = {}): DatasetSta
     waitsFor: '',
     dat: {
       tokenId: '1',
+      target: 'waystone',
       classId: '1',
       owner: '0x00000000000000000000000000000000000000aa',
       chainId: 31_337,

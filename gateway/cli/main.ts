@@ -24,6 +24,9 @@ const parts: Parts = {
     return (await import('../fsck/fsck.js')).fsck(options);
   },
   async preflight(config) {
+    if (config.chain.target === 'lazai') {
+      return (await import('../forge/open-lazai-forge.js')).lazaiPreflight(config);
+    }
     return (await import('../forge/open-public-forge.js')).publicPreflight(config);
   },
   async openChain({ rpcUrl, forge }) {

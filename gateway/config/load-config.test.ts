@@ -76,6 +76,7 @@ describe('configuration', () => {
       },
       chain: {
         network: 'local',
+        target: 'waystone',
         rpcUrls: [],
         chainId: 0,
         genesisHash: '',
@@ -92,6 +93,14 @@ describe('configuration', () => {
         bumpAfterSeconds: 60,
         bundleDatasetsMax: 16,
         bundleGasMax: 8_000_000,
+      },
+      lazai: {
+        dataRegistryAddress: '',
+        verifiedComputingAddress: '',
+        tokenAddress: '',
+        feeMaxCoins: '0.001',
+        spendMaxCoins: '1',
+        acceptedKeys: [],
       },
       dat: { quotaCalls: 10_000, shareWeight: 10_000, expiresAfterDays: 0, policyUrl: '' },
       idao: { name: 'Waystone iDAO', description: '' },
@@ -227,6 +236,28 @@ describe('configuration', () => {
 
   it.each(['mqtt.port', '=1', ''])('refuses --set %j', (pair) => {
     expect(failure({ set: [pair] }).message).toContain('--set mqtt.port=1884');
+  });
+
+  it('takes LazAI’s contracts on its own networks only, and amounts of coin to the wei', () => {
+    const lazai = ['chain.network=lazai-testnet', 'chain.target=lazai'];
+    const set = [...lazai, 'lazai.feeMaxCoins=0.000000000000000100'];
+    const accepted = `lazai.acceptedKeys=${'ab'.repeat(32)}, ${'cd'.repeat(32)}`;
+    const config = load({ set: [...set, accepted] });
+    expect(config.chain).toMatchObject({ network: 'lazai-testnet', target: 'lazai' });
+    expect(config.lazai).toMatchObject({
+      ...{ feeMaxCoins: '0.000000000000000100', spendMaxCoins: '1' },
+      acceptedKeys: ['ab'.repeat(32), 'cd'.repeat(32)],
+    });
+    for (const network of ['local', 'none', 'metis', 'hyperion-testnet']) {
+      const { message } = failure({ set: [...lazai, `chain.network=${network}`] });
+      expect(message).toContain(`chain.network is "${network}"`);
+    }
+    for (const wrong of ['', '-1', '1e3', '.5', '1.', '0.0000000000000000001', 'all']) {
+      const { message } = failure({ set: [...lazai, `lazai.spendMaxCoins=${wrong}`] });
+      expect(message).toContain('an amount of coin in quotes');
+    }
+    const { message } = failure({ set: [...lazai, 'lazai.acceptedKeys=0xab'] });
+    expect(message).toContain('fingerprints (64 hex digits in lower case)');
   });
 
   it('wants both TLS files or none, relative to the home', () => {

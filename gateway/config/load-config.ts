@@ -207,6 +207,13 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
     );
   }
 
+  if (text('chain.target') === 'lazai' && !text('chain.network').startsWith('lazai')) {
+    throw invalid(
+      `chain.target is "lazai" (${settings.get('chain.target')?.from}) and chain.network is "${text('chain.network')}"; ` +
+        'LazAI\'s contracts are on the networks "lazai" and "lazai-testnet"',
+    );
+  }
+
   return {
     home,
     dataFolder: text('dataFolder') === '' ? join(home, 'data') : path('dataFolder'),
@@ -267,6 +274,7 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
     },
     chain: {
       network: text('chain.network') as Config['chain']['network'],
+      target: text('chain.target') as Config['chain']['target'],
       rpcUrls: splitList(text('chain.rpcUrls')),
       chainId: number('chain.chainId'),
       genesisHash: text('chain.genesisHash').toLowerCase(),
@@ -283,6 +291,14 @@ function checkSettings(home: string, settings: ReadonlyMap<string, Setting>): Co
       bumpAfterSeconds: number('chain.bumpAfterSeconds'),
       bundleDatasetsMax: number('chain.bundleDatasetsMax'),
       bundleGasMax: number('chain.bundleGasMax'),
+    },
+    lazai: {
+      dataRegistryAddress: text('lazai.dataRegistryAddress'),
+      verifiedComputingAddress: text('lazai.verifiedComputingAddress'),
+      tokenAddress: text('lazai.tokenAddress'),
+      feeMaxCoins: text('lazai.feeMaxCoins'),
+      spendMaxCoins: text('lazai.spendMaxCoins'),
+      acceptedKeys: splitList(text('lazai.acceptedKeys')),
     },
     dat: {
       quotaCalls: number('dat.quotaCalls'),

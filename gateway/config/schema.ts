@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Config, NETWORKS } from '../core/config.js';
+import { type Config, NETWORKS, TARGETS } from '../core/config.js';
 
 const MIB = 1024 * 1024;
 
@@ -15,6 +15,12 @@ const address = z
   .max(42)
   .regex(/^(0x[0-9a-fA-F]{40})?$/)
   .default('');
+
+/** An amount of coin, exactly. */
+const coins = z
+  .string()
+  .max(31)
+  .regex(/^[0-9]{1,12}(\.[0-9]{1,18})?$/);
 
 /** Whether an address names nobody who logs in. */
 function isPlain(url: string): boolean {
@@ -235,6 +241,12 @@ export const CONFIG_SCHEMA = {
         .describe(
           '"local" is a chain of the gateway\'s own that anchors nothing publicly; "none" seals without forging. The others are public: they need addresses and a key, and forging waits until it has them.',
         ),
+      target: z
+        .enum(TARGETS)
+        .default('waystone')
+        .describe(
+          '"waystone" forges with Waystone\'s contracts; "lazai" with those that LazAI has deployed itself, on lazai and lazai-testnet.',
+        ),
       rpcUrls: text(4096)
         .refine(
           (value) => splitList(value).every((url) => /^https?:\/\//.test(url) && URL.canParse(url)),
@@ -293,6 +305,31 @@ export const CONFIG_SCHEMA = {
       bundleGasMax: integer(300_000, 100_000_000)
         .default(8_000_000)
         .describe('Gas that such a transaction may take; never more than half a block.'),
+    },
+  },
+  lazai: {
+    about: 'LazAI\'s own contracts, for chain.target = "lazai".',
+    keys: {
+      dataRegistryAddress: address.describe(
+        'DataRegistry; empty is the one that LazAI published for the network, if it did.',
+      ),
+      verifiedComputingAddress: address.describe('VerifiedComputing, likewise.'),
+      tokenAddress: address.describe('DataAnchoringToken, likewise.'),
+      feeMaxCoins: coins
+        .default('0.001')
+        .describe(
+          "Most that LazAI's node may cost for the proof of one dataset, in coin of the chain; gas comes on top.",
+        ),
+      spendMaxCoins: coins
+        .default('1')
+        .describe("Most that goes to LazAI's nodes for all datasets together; then new ones wait."),
+      acceptedKeys: text(4096)
+        .refine(
+          (value) => splitList(value).every((one) => /^[0-9a-f]{64}$/.test(one)),
+          'fingerprints',
+        )
+        .default('')
+        .describe('Fingerprints of RSA keys that you accept though another one was seen first.'),
     },
   },
   dat: {
@@ -415,6 +452,10 @@ function describeAllowed(json: JsonSchema, key: string): string {
   if (key.endsWith('Urls')) return 'http or https URLs in quotes with commas between them, or ""';
   if (key.endsWith('Address')) return 'an address (0x and 40 hex digits) in quotes, or ""';
   if (key.endsWith('Hash')) return 'a hash (0x and 64 hex digits) in quotes, or ""';
+  if (key.endsWith('Coins')) return 'an amount of coin in quotes, such as "0.25"';
+  if (key.endsWith('Keys')) {
+    return 'fingerprints (64 hex digits in lower case) in quotes with commas between them, or ""';
+  }
   if (/(File|Folder)$/.test(key)) return 'a path in quotes, or ""';
   return `text of ${json.minLength ?? 0} to ${json.maxLength} characters in quotes`;
 }

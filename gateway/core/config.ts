@@ -18,10 +18,15 @@ export const NETWORKS = [
   'metis-sepolia',
 ] as const;
 
+/** Whose contracts forge: Waystone's, or those that LazAI has deployed itself. */
+export const TARGETS = ['waystone', 'lazai'] as const;
+
 /** Where and how datasets are forged. All but `network` and the bundles is for public networks. */
 export interface ChainConfig {
   /** `local`: a chain of the gateway's own, nothing is anchored publicly; `none`: seal but do not forge. */
   readonly network: (typeof NETWORKS)[number];
+  /** `lazai` is for networks on which LazAI runs. */
+  readonly target: (typeof TARGETS)[number];
   /** URLs of nodes, the preferred one first; none takes the network's own. */
   readonly rpcUrls: readonly string[];
   /** 0 is the network's own. */
@@ -48,6 +53,19 @@ export interface ChainConfig {
   /** Datasets and gas of one transaction. */
   readonly bundleDatasetsMax: number;
   readonly bundleGasMax: number;
+}
+
+/** What forging with LazAI's own contracts needs besides {@link ChainConfig}. */
+export interface LazaiConfig {
+  /** Addresses, or "" for the network's own. */
+  readonly dataRegistryAddress: string;
+  readonly verifiedComputingAddress: string;
+  readonly tokenAddress: string;
+  /** Most that LazAI's nodes may cost, in coin, decimal: for one dataset, and for all of a chain together. */
+  readonly feeMaxCoins: string;
+  readonly spendMaxCoins: string;
+  /** Fingerprints of RSA keys that are accepted though another was seen first; 64 hex digits each. */
+  readonly acceptedKeys: readonly string[];
 }
 
 /** Everything that an operator can set; `config/` reads it from file, environment and flags. */
@@ -128,6 +146,7 @@ export interface Config {
     readonly forgedDaysKept: number;
   };
   readonly chain: ChainConfig;
+  readonly lazai: LazaiConfig;
   readonly dat: {
     /** Calls that the licence of a new DAT allows. */
     readonly quotaCalls: number;

@@ -34,18 +34,34 @@ export interface ForgeDataset {
 /** Which dataset of this gateway's logs. */
 export type ForgeDatasetId = Pick<ForgeDataset, 'logId' | 'index'>;
 
+/** What LazAI's own contracts hold of a dataset. */
+export interface LazaiFileFacts {
+  /** Decimal. */
+  readonly fileId: string;
+  readonly dataRegistry: string;
+  /** The url that it is registered under. */
+  readonly url: string;
+  /** What LazAI's node wrote, and the token's amount; decimal. It says nothing of quality. */
+  readonly lazaiScore: string;
+}
+
 /** A dataset's token, once nothing short of a rewound chain can take it back. */
 export interface ForgeResult extends ForgeDatasetId {
   readonly root: string;
   readonly manifestHash: string;
   readonly chainId: number;
-  /** Decimal; equal to the class id. */
+  /** Decimal; with our own contracts equal to the class id. */
   readonly tokenId: string;
+  /** "" on LazAI, whose tokens have no class. */
   readonly classId: string;
   /** The iDAO. */
   readonly owner: string;
+  /** "" on LazAI. */
   readonly datasetForge: string;
+  /** The token's contract. */
   readonly dat: string;
+  /** Set when LazAI's own contracts forged it. */
+  readonly lazai?: LazaiFileFacts;
   /** The transaction that minted; null when the chain no longer tells. */
   readonly transaction: string | null;
   readonly blockNumber: number;
@@ -70,6 +86,8 @@ export interface ForgeDatasets {
   publish(root: string): Promise<void>;
   /** Publishes the metadata, JSON, of a token that is minted; again, it replaces what was there. */
   describe(tokenId: string, metadata: string): Promise<void>;
+  /** SHA-256 of the dataset's entries file, 64 hex digits, as its manifest says. */
+  entriesHash(root: string): Promise<string>;
   /** The dataset is committed on chain; it may still be lost to a rewound chain. */
   committed(id: ForgeDatasetId): Promise<void>;
   /** The dataset has its token. Comes again, with the same token, when a rewound chain is healed. */
@@ -96,6 +114,11 @@ export interface NewIntent {
   readonly index: number | null;
   /** JSON of all that the calls are made from; never changes once written. */
   readonly payload: string;
+}
+
+/** Whether an intent is to be forged by LazAI's own contracts. */
+export function isLazaiKey(key: string): boolean {
+  return key.startsWith('lazai:');
 }
 
 export interface Intent extends NewIntent {
@@ -169,7 +192,8 @@ export interface ForgeJournal {
   /**
    * Writes an intent, or gives back the one that is there. A confirmed setup intent is opened again, since
    * it is only intended when the chain shows it undone.
-   * @throws WaystoneError FORGE_RECORD_MISMATCH when a dataset's payload differs from the one written.
+   * @throws WaystoneError FORGE_RECORD_MISMATCH when a dataset's payload differs from the one written,
+   *   FORGE_TARGET_CHANGED when LazAI's contracts and ours would both forge it on one chain.
    */
   addIntent(intent: NewIntent): Promise<Intent>;
   intent(key: string): Promise<Intent | null>;

@@ -1,5 +1,5 @@
 import type { Manifest } from '@waystone/proto';
-import type { ForgeStatus } from './forge-ports.js';
+import type { ForgeStatus, LazaiFileFacts } from './forge-ports.js';
 
 /**
  * What the answers (HTTP API, status page, CLI, metrics) may ask a running gateway and tell it to do.
@@ -197,12 +197,17 @@ export interface BatchStatus {
 }
 
 export interface DatStatus {
+  /** Whose contracts forged it. */
+  readonly target: 'waystone' | 'lazai';
   readonly tokenId: string;
+  /** "" on LazAI, whose tokens have no class. */
   readonly classId: string;
   readonly owner: string;
   readonly chainId: number;
   readonly contract: string;
   readonly transaction: string;
+  /** On LazAI: its file. Its score says nothing of quality. */
+  readonly lazai?: LazaiFileFacts;
 }
 
 export interface DatasetStatus {

@@ -1,15 +1,16 @@
 import type { BaseWallet, JsonRpcProvider } from 'ethers';
 import { crashPoint } from '../core/crash-point.js';
 import { messageOf, WaystoneError } from '../core/errors.js';
-import type {
-  ChainBlock,
-  ForgeDataset,
-  ForgeDatasetId,
-  ForgeDatasets,
-  ForgeJournal,
-  ForgeKey,
-  ForgeStatus,
-  Intent,
+import {
+  type ChainBlock,
+  type ForgeDataset,
+  type ForgeDatasetId,
+  type ForgeDatasets,
+  type ForgeJournal,
+  type ForgeKey,
+  type ForgeStatus,
+  type Intent,
+  isLazaiKey,
 } from '../core/forge-ports.js';
 import type { Logger } from '../core/logger.js';
 import type { ContractAddresses } from './addresses.js';
@@ -34,6 +35,7 @@ import { type Finding, firstObstacle } from './preflight.js';
 import { RewindWatch } from './rewind.js';
 import { CallRefused, Submitter, type SubmitterOptions } from './submitter.js';
 import { tidySetups } from './tidy.js';
+import { isUnreachable } from './unreachable.js';
 
 /** Datasets forged before their blocks are confirmed together; as many as a bundle takes, if that is more. */
 const DATASETS_PER_PASS = 16;
@@ -104,7 +106,7 @@ export interface ChainAccess {
 
 export interface ForgerDeps {
   readonly journal: ForgeJournal;
-  readonly datasets: ForgeDatasets;
+  readonly datasets: Omit<ForgeDatasets, 'entriesHash'>;
   readonly chain: ChainAccess;
   readonly operator: BaseWallet;
   readonly owner: BaseWallet | null;
@@ -276,7 +278,10 @@ export class Forger {
     await this.#submitter.settlePending(provider);
     await this.#bundler.resume(provider);
 
-    const intents = await journal.openIntents(chainId, 'dataset');
+    // What LazAI's own contracts were to forge is not ours to read.
+    const intents = (await journal.openIntents(chainId, 'dataset')).filter(
+      ({ key }) => !isLazaiKey(key),
+    );
     const open = new Map(intents.map((intent) => [intent.key, intent]));
     let failure: unknown = null;
     // Those that wait for their time stay ready; so many more are asked for that they hide no others.
@@ -837,19 +842,7 @@ function mayBeLater(error: unknown): never {
 function isAboutOneDataset(error: unknown): boolean {
   if (error instanceof CallRefused) return true;
   return (
-    error instanceof WaystoneError && ['FORGE_RECORD_MISMATCH', 'FORGE_VOID'].includes(error.code)
-  );
-}
-
-function isUnreachable(error: unknown): boolean {
-  if (error instanceof WaystoneError) {
-    return error.code === 'CHAIN_UNREACHABLE' || error.code === 'CHAIN_URL_REFUSED';
-  }
-  const code = (error as { code?: unknown } | null)?.code;
-  return (
-    typeof code === 'string' &&
-    /^(ECONN|EPIPE|EHOST|ENET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|TIMEOUT|SERVER_ERROR|NETWORK_ERROR)/.test(
-      code,
-    )
+    error instanceof WaystoneError &&
+    ['FORGE_RECORD_MISMATCH', 'FORGE_TARGET_CHANGED', 'FORGE_VOID'].includes(error.code)
   );
 }

@@ -253,6 +253,12 @@ export class IdaoClient {
 
   async #datasetForge() {
     const { datasetForge } = this.#place;
+    if (datasetForge === '') {
+      throw new WaystoneError(
+        'FORGE_NO_ADDRESSES',
+        'chain.datasetForgeAddress is not set; without it there is no bond',
+      );
+    }
     await this.#sender.requireContract(datasetForge, 'chain.datasetForgeAddress');
     return DatasetForge__factory.connect(datasetForge, this.#sender.provider);
   }

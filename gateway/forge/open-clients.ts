@@ -29,9 +29,15 @@ export interface ClientOptions {
 /**
  * The tokens of the configured network.
  *
- * @throws WaystoneError CHAIN_NONE, CHAIN_UNREACHABLE, FORGE_NO_ADDRESSES, and what {@link unlockKeystore} throws.
+ * @throws WaystoneError DAT_OF_LAZAI, CHAIN_NONE, CHAIN_UNREACHABLE, FORGE_NO_ADDRESSES, and what {@link unlockKeystore} throws.
  */
 export async function openDat(config: Config, options: ClientOptions): Promise<DatClient> {
+  if (config.chain.target === 'lazai') {
+    throw new WaystoneError(
+      'DAT_OF_LAZAI',
+      'chain.target is "lazai": LazAI\'s tokens have neither licences nor revenue; waystone datasets show tells what they have',
+    );
+  }
   const { place, signer, missing } = await look(config, options);
   if (place.dat === '') throw new WaystoneError('FORGE_NO_ADDRESSES', missing);
   return new DatClient(place, signer);
@@ -40,7 +46,9 @@ export async function openDat(config: Config, options: ClientOptions): Promise<D
 /** The iDAO of the configured network. @throws WaystoneError as {@link openDat}. */
 export async function openIdao(config: Config, options: ClientOptions): Promise<IdaoClient> {
   const { place, signer, missing } = await look(config, options);
-  if (place.factory === '' || place.datasetForge === '') {
+  // On LazAI's own contracts the iDAO holds tokens, and has no bond.
+  const needsForge = config.chain.target !== 'lazai';
+  if (place.factory === '' || (needsForge && place.datasetForge === '')) {
     throw new WaystoneError('FORGE_NO_ADDRESSES', missing);
   }
   return new IdaoClient(place, signer);

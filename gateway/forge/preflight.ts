@@ -72,25 +72,10 @@ export async function preflight(
   provider: ChainProvider,
   options: PreflightOptions,
 ): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const add = (
-    level: Finding['level'],
-    code: string,
-    what: string,
-    facts: Finding['facts'] = {},
-    todo = '',
-  ): void => void findings.push({ level, code, what, facts, todo });
-
-  try {
-    await provider.look();
-  } catch (error) {
-    if (!(error instanceof WaystoneError)) throw error;
-    findings.push(...nodes(provider));
-    add('stop', error.code, error.message);
-    return findings;
-  }
-  findings.push(...nodes(provider));
-  published(options.publicUrl, add);
+  const { findings, isReached } = await lookAround(provider, options.publicUrl);
+  if (!isReached) return findings;
+  const add: Add = (level, code, what, facts = {}, todo = '') =>
+    void findings.push({ level, code, what, facts, todo });
   await contracts(provider, options, add);
   await rights(provider, options, add);
   if (firstObstacle(findings) === null) {
@@ -100,6 +85,32 @@ export async function preflight(
   await gas(provider, options, add);
   await machine(provider, add);
   return findings;
+}
+
+/** What no contract is asked for: the chain's nodes, and the address under which entries are published. */
+export async function lookAround(
+  provider: ChainProvider,
+  publicUrl: string,
+): Promise<{ findings: Finding[]; isReached: boolean }> {
+  try {
+    await provider.look();
+  } catch (error) {
+    if (!(error instanceof WaystoneError)) throw error;
+    return {
+      findings: [...nodes(provider), stopping(error.code, error.message)],
+      isReached: false,
+    };
+  }
+  const findings = nodes(provider);
+  published(publicUrl, (level, code, what, facts = {}, todo = '') =>
+    findings.push({ level, code, what, facts, todo }),
+  );
+  return { findings, isReached: true };
+}
+
+/** A finding that stands in the way. */
+export function stopping(code: string, what: string): Finding {
+  return { level: 'stop', code, what, facts: {}, todo: '' };
 }
 
 /** Whoever cannot fetch the entries may challenge them as withheld, and the bond answers for that. */

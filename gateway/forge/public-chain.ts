@@ -26,11 +26,11 @@ const GWEI = 1_000_000_000n;
 export function publicChain(config: ChainConfig & { network: PublicNetworkName }): PublicChain {
   const network = PUBLIC_NETWORKS[config.network];
   const addresses = {
-    factory: checked('factoryAddress', config.factoryAddress),
-    registry: checked('registryAddress', config.registryAddress),
-    dat: checked('datAddress', config.datAddress),
-    datasetForge: checked('datasetForgeAddress', config.datasetForgeAddress),
-    idao: checked('idaoAddress', config.idaoAddress),
+    factory: checked('chain.factoryAddress', config.factoryAddress),
+    registry: checked('chain.registryAddress', config.registryAddress),
+    dat: checked('chain.datAddress', config.datAddress),
+    datasetForge: checked('chain.datasetForgeAddress', config.datasetForgeAddress),
+    idao: checked('chain.idaoAddress', config.idaoAddress),
   };
   const { idao, ...contracts } = addresses;
   return {
@@ -56,14 +56,15 @@ export function describeMissing({ name, missing }: PublicChain): string {
   );
 }
 
-function checked(setting: string, address: string): string {
+/** @throws WaystoneError CONFIG_INVALID when an address has a wrong checksum. */
+export function checked(setting: string, address: string): string {
   if (address === '') return '';
   try {
     return getAddress(address);
   } catch (cause) {
     throw new WaystoneError(
       'CONFIG_INVALID',
-      `chain.${setting} is "${address}", whose capitals are not those of its checksum (EIP-55): a digit may be wrong. Copy it again, or write it in lower case if you are sure`,
+      `${setting} is "${address}", whose capitals are not those of its checksum (EIP-55): a digit may be wrong. Copy it again, or write it in lower case if you are sure`,
       { cause },
     );
   }

@@ -6,6 +6,7 @@ import { IDAO__factory, IDAOFactory__factory } from '../contracts/types/index.js
 import type { ChainConfig, Config } from '../core/config.js';
 import type { ForgeJournal } from '../core/forge-ports.js';
 import type { ForgeStage } from '../core/forge-stage.js';
+import type { LazaiJournal } from '../core/lazai-ports.js';
 import { DEFAULT_IDAO_SALT } from './addresses.js';
 import { ChainProvider } from './chain-provider.js';
 import { jsonRpc } from './json-rpc.js';
@@ -27,6 +28,7 @@ let stage: ForgeStage | null = null;
 function settings(changes: Partial<ChainConfig> = {}): ChainConfig & { network: 'lazai-testnet' } {
   const { contracts, idao } = chain.keys;
   return {
+    target: 'waystone',
     rpcUrls: [chain.url],
     chainId: LOCAL_CHAIN_ID,
     genesisHash: '',
@@ -235,7 +237,7 @@ describe('the stage of a public network', () => {
       gateway: { id: deviceId, publicKey },
       isPaused: () => false,
       // Nothing here gets as far as the journal.
-      journal: () => ({}) as ForgeJournal,
+      journal: () => ({}) as ForgeJournal & LazaiJournal,
       datasets: new MemoryDatasets(),
     });
     return stage;

@@ -114,6 +114,10 @@ export class MemoryDatasets implements ForgeDatasets {
     this.metadata.set(tokenId, metadata);
   }
 
+  async entriesHash(root: string): Promise<string> {
+    return createHash('sha256').update(`entries ${root}`).digest('hex');
+  }
+
   async committed(id: ForgeDatasetId): Promise<void> {
     if (id.logId !== this.#logId) throw new RangeError(`no log ${id.logId}`);
   }

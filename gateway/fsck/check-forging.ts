@@ -1,7 +1,10 @@
 import { toHex } from '@waystone/proto';
 import { Transaction } from 'ethers';
 import { messageOf } from '../core/errors.js';
+import { isLazaiKey } from '../core/forge-ports.js';
+import type { LazaiDataset } from '../core/lazai-ports.js';
 import { type DatasetPayload, datasetKey, readPayload } from '../forge/dataset-record.js';
+import { checkLazai } from './check-lazai.js';
 import { type BatchRecord, countRows, type FsckContext, isSealed, rowsOf } from './context.js';
 import { isCount, shown } from './values.js';
 
@@ -55,6 +58,7 @@ export function checkForging(context: FsckContext): void {
   checkIntentsOnce(context);
   checkForgedBatches(context);
   checkTransactions(context);
+  checkLazai(context);
   context.report.done(CHECK);
 }
 
@@ -66,7 +70,7 @@ function checkIntent(context: FsckContext, intent: IntentRow): void {
     const what = `intent ${shown(intent.key)} ${fault}`;
     report.find(CHECK, 'FORGE_INTENT_WRONG', what, { intent: intent.key });
   } else if (intent.kind === 'dataset') {
-    compareWithBatch(context, intent, readPayload(intent.payload));
+    compareWithBatch(context, intent);
   }
 }
 
@@ -82,18 +86,46 @@ function intentFault(intent: IntentRow): string | null {
   if (isDone && intent.token_id === null) return `is ${intent.state} without a token`;
   if (intent.log_id === null || intent.log_index === null) return 'names no dataset';
   try {
-    readPayload(intent.payload);
+    factsOf(intent);
     return null;
   } catch (error) {
     return `has a payload that cannot be read: ${messageOf(error)}`;
   }
 }
 
-function compareWithBatch(
-  { db, report }: FsckContext,
-  intent: IntentRow,
-  payload: DatasetPayload,
-): void {
+/** A fact of the dataset as it is journalled, and what it must be: of the intent, or of the batch. */
+type Fact = readonly [
+  name: string,
+  journalled: unknown,
+  sealed: (batch: BatchRecord, intent: IntentRow) => unknown,
+];
+
+/** @throws when the payload cannot be read. */
+function factsOf(intent: IntentRow): readonly Fact[] {
+  if (isLazaiKey(intent.key)) {
+    // Its key is compared with its record, which knows the iDAO.
+    const { logId, index, root } = JSON.parse(intent.payload) as LazaiDataset;
+    return [
+      ['log', logId, (_, { log_id }) => log_id],
+      ['index', index, (_, { log_index }) => log_index],
+      ['root', `0x${root}`, (batch) => hex(batch.root)],
+    ];
+  }
+  const payload = readPayload(intent.payload);
+  const { record } = payload;
+  return [
+    ['key', intent.key, (_, { chain_id }) => `dataset:${chain_id}:${keyOf(payload)}`],
+    ['log', record.logId, (_, { log_id }) => `0x${log_id}`],
+    ['index', record.index, (_, { log_index }) => log_index],
+    ['root', record.root, (batch) => hex(batch.root)],
+    ['entries', record.count, (batch) => batch.entries],
+    ['manifest hash', record.manifestHash, (batch) => hex(batch.manifest_hash)],
+    ['first time', record.minTime, (batch) => batch.min_time_us],
+    ['last time', record.maxTime, (batch) => batch.max_time_us],
+  ];
+}
+
+function compareWithBatch({ db, report }: FsckContext, intent: IntentRow): void {
   const facts = { intent: intent.key };
   const batch = db
     .prepare('SELECT * FROM batches WHERE log_id = ? AND log_index = ?')
@@ -104,18 +136,8 @@ function compareWithBatch(
     report.find(CHECK, 'FORGE_INTENT_DIFFERS', what, facts);
     return;
   }
-  const { record } = payload;
-  const pairs: readonly (readonly [string, unknown, unknown])[] = [
-    ['key', intent.key, `dataset:${intent.chain_id}:${keyOf(payload)}`],
-    ['log', record.logId, `0x${intent.log_id}`],
-    ['index', record.index, intent.log_index],
-    ['root', record.root, hex(batch.root)],
-    ['entries', record.count, batch.entries],
-    ['manifest hash', record.manifestHash, hex(batch.manifest_hash)],
-    ['first time', record.minTime, batch.min_time_us],
-    ['last time', record.maxTime, batch.max_time_us],
-  ];
-  for (const [field, journalled, sealed] of pairs) {
+  for (const [field, journalled, sealedOf] of factsOf(intent)) {
+    const sealed = sealedOf(batch, intent);
     if (journalled === sealed) continue;
     report.find(
       CHECK,
@@ -138,11 +160,19 @@ function keyOf({ record }: DatasetPayload): string {
   }
 }
 
-/** Another iDAO on the same chain would give a dataset a second intent, and a second token. */
+/**
+ * Another iDAO on the same chain would give a dataset a second intent, and a second token. Where LazAI's contracts took
+ * its place, or ours theirs, what was never begun counts for nothing.
+ */
 function checkIntentsOnce({ db, report }: FsckContext): void {
   const twice = db
     .prepare(
-      `SELECT chain_id, log_id, log_index, COUNT(*) AS intents FROM chain_intent WHERE kind = 'dataset'
+      `SELECT chain_id, log_id, log_index, COUNT(*) AS intents FROM chain_intent AS one WHERE kind = 'dataset'
+       AND NOT (state = 'intent' AND NOT EXISTS (SELECT 1 FROM chain_tx WHERE intent_key = one.key)
+         AND EXISTS (SELECT 1 FROM chain_intent AS other WHERE other.kind = 'dataset'
+           AND other.log_id = one.log_id AND other.log_index = one.log_index
+           AND other.chain_id = one.chain_id AND other.key <> one.key
+           AND 'lazai:' IN (substr(one.key, 1, 6), substr(other.key, 1, 6))))
        GROUP BY chain_id, log_id, log_index HAVING COUNT(*) > 1`,
     )
     .all() as { chain_id: number; log_id: string; log_index: number; intents: number }[];
@@ -161,7 +191,7 @@ function checkForgedBatches(context: FsckContext): void {
   // A gateway that moved to another chain may have intents on both.
   const find = db.prepare(
     `SELECT * FROM chain_intent WHERE kind = 'dataset' AND log_id = ? AND log_index = ?
-     ORDER BY chain_id = ? DESC LIMIT 1`,
+     ORDER BY chain_id = ? DESC, state = 'intent' LIMIT 1`,
   );
   const sql = "SELECT * FROM batches WHERE state IN ('committed', 'forged') ORDER BY id";
   for (const batch of rowsOf<BatchRecord>(context, CHECK, sql)) {

@@ -217,6 +217,14 @@ export const MEANINGS = {
     'the stored transaction is not the one that was signed: it cannot be sent again or looked up',
     LOST_ROWS,
   ),
+  LAZAI_FILE_WRONG: fault(
+    'forging of the dataset on LazAI cannot go on, or what was paid and minted is not what the gateway says',
+    LOST_ROWS,
+  ),
+  LAZAI_SPEND_WRONG: fault(
+    'more may be spent on LazAI than lazai.spendMaxCoins allows, or less',
+    LOST_ROWS,
+  ),
   // local chain
   CHAIN_DUMP_UNREADABLE: fault(
     'the local chain starts from an older state, or empty, and what it lost is forged again',

@@ -55,6 +55,13 @@ describe('gas of a dataset', () => {
     expect(gas()).toBe(240_000);
   });
 
+  it('is that of its three transactions on LazAI', () => {
+    confirmed('a', 'register:1', 300_000);
+    confirmed('a', 'request', 150_000);
+    confirmed('a', 'reward', 210_000);
+    expect(gas()).toBe(660_000);
+  });
+
   it('is its share of the bundles that it was in', () => {
     confirmed('bundle 1', 'commit', 400_000, ['a', 'b', 'c', 'd']);
     confirmed('bundle 2', 'finalise', 160_000, ['a', 'b', 'c', 'd']);

@@ -125,15 +125,15 @@ export function diskQueries(db: Database.Database) {
 
     /**
      * Gas that the transactions of a dataset may have taken at most, in the mean of the newest ones; null when none is
-     * known. Each dataset is committed and finalised, alone or with others in a bundle.
+     * known. Each dataset is committed and finalised, alone or with others in a bundle; on LazAI it takes three transactions.
      */
     gasPerDataset: (): number | null =>
       db
         .prepare(
-          `SELECT 2.0 * SUM(gas_limit) / SUM(COALESCE(json_array_length(payload, '$.members'), 1))
+          `SELECT 1.0 * SUM(gas_limit * CASE WHEN purpose IN ('commit', 'finalise') THEN 2 ELSE 3 END) / SUM(COALESCE(json_array_length(payload, '$.members'), 1))
            FROM chain_tx CROSS JOIN chain_intent ON chain_intent.key = chain_tx.intent_key
            WHERE chain_tx.rowid > (SELECT MAX(rowid) FROM chain_tx) - 500
-             AND chain_tx.state = 'confirmed' AND purpose IN ('commit', 'finalise')`,
+             AND chain_tx.state = 'confirmed' AND (purpose IN ('commit', 'finalise', 'request', 'reward') OR purpose GLOB 'register:*')`,
         )
         .pluck()
         .get() as number | null,

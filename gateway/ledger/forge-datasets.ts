@@ -60,12 +60,14 @@ export function forgeDatasetOperations(db: Database.Database) {
     /** @param nowUs when, µs; null when the clock cannot tell. */
     forgeForged: (result: ForgeResult, nowUs: number | null): void => {
       const dat: DatStatus = {
+        target: result.lazai === undefined ? 'waystone' : 'lazai',
         tokenId: result.tokenId,
         classId: result.classId,
         owner: result.owner,
         chainId: result.chainId,
         contract: result.dat,
         transaction: result.transaction ?? '',
+        ...(result.lazai !== undefined && { lazai: result.lazai }),
       };
       setForged.run(JSON.stringify(dat), nowUs, fromHex(result.logId), result.index);
     },

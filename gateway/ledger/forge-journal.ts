@@ -1,14 +1,15 @@
 import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
-import type {
-  ChainBlock,
-  ForgeJournal,
-  Intent,
-  IntentKind,
-  IntentProgress,
-  NewIntent,
-  NewTransaction,
-  Transaction,
+import {
+  type ChainBlock,
+  type ForgeJournal,
+  type Intent,
+  type IntentKind,
+  type IntentProgress,
+  isLazaiKey,
+  type NewIntent,
+  type NewTransaction,
+  type Transaction,
 } from '../core/forge-ports.js';
 
 /** Tables of the forge journal. The partial index holds the rule that matters most: one nonce, one live transaction. */
@@ -104,6 +105,17 @@ export function forgeJournalOperations(
   const findIntent = db.prepare<[string], Intent>(
     `SELECT ${INTENT_COLUMNS} FROM chain_intent WHERE key = ?`,
   );
+  // Others that something may be on chain of, alone or in a bundle. One that was only intended is no rival.
+  const findRivals = db
+    .prepare<[string | null, number | null, number, string], string>(
+      `SELECT key FROM chain_intent AS rival
+       WHERE kind = 'dataset' AND log_id = ? AND log_index = ? AND chain_id = ? AND key <> ? AND (
+         state <> 'intent'
+         OR EXISTS (SELECT 1 FROM chain_tx WHERE intent_key = rival.key)
+         OR EXISTS (SELECT 1 FROM chain_intent AS bundle WHERE bundle.chain_id = rival.chain_id
+           AND bundle.kind = 'setup' AND bundle.state <> 'confirmed' AND instr(bundle.payload, rival.key) > 0))`,
+    )
+    .pluck();
   const insertIntent = db.prepare(
     `INSERT INTO chain_intent
        (key, chain_id, kind, log_id, log_index, payload, state, created_at_us, updated_at_us)
@@ -236,9 +248,23 @@ export function forgeJournalOperations(
     return transaction;
   };
 
+  /** Two targets would give a dataset two tokens, and be paid twice. */
+  const requireOneTarget = ({ key, chainId, logId, index }: NewIntent): void => {
+    const rival = findRivals
+      .all(logId, index, chainId, key)
+      .find((other) => isLazaiKey(key) || isLazaiKey(other));
+    if (rival === undefined) return;
+    throw new WaystoneError(
+      'FORGE_TARGET_CHANGED',
+      `dataset ${index} of log ${logId} is journalled as ${rival}, and may be on chain as that; it is not forged a second time as ${key}. ` +
+        'Set chain.target, its addresses and chain.idaoAddress back until it has its DAT',
+    );
+  };
+
   const addIntent = (intent: NewIntent): Intent => {
     const known = findIntent.get(intent.key);
     if (known === undefined) {
+      if (intent.kind === 'dataset') requireOneTarget(intent);
       insertIntent.run({ ...intent, now: nowUs() });
     } else if (intent.kind === 'setup') {
       if (known.state === 'confirmed' || known.payload !== intent.payload) {

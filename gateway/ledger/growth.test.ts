@@ -151,6 +151,16 @@ function live(ledger: TestLedger, called: { operations: Set<string>; queries: Se
   calls.newestBlock(1);
   calls.seenBlocks(1);
   calls.rewind(1, 1);
+  const key = 'lazai:1:0';
+  calls.addLazaiFile({
+    ...{ key, chainId: 1, idao: '0x1', contentKey: '', urlSecret: '', fromBlock: 0 },
+    dataset: { logId, index: 1, root: ROOT, hash: ROOT, url: 'https://u' },
+  });
+  calls.updateLazaiFile(key, { state: 'registered', feeWei: '1' });
+  calls.lazaiFile(key);
+  calls.openLazaiFiles(1);
+  calls.lazaiReservedWei(1);
+  calls.pinLazai('key', 'value');
   calls.forgeCommitted({ logId, index: 0 });
   calls.forgeForged(
     {

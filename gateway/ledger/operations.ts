@@ -7,6 +7,7 @@ import type { Counters } from './counters.js';
 import type { DeviceTable } from './devices.js';
 import { forgeDatasetOperations } from './forge-datasets.js';
 import { forgeJournalOperations } from './forge-journal.js';
+import { lazaiJournalOperations } from './lazai-journal.js';
 import { missingStatement, type RangeTable } from './ranges.js';
 import { relayOperations } from './relays.js';
 
@@ -38,6 +39,7 @@ export function ledgerOperations(deps: {
   logId: Uint8Array;
 }) {
   const { db, devices, batches, committer, counters, ranges } = deps;
+  const journal = forgeJournalOperations(db);
   return {
     identity: (): { logId: Uint8Array; logSize: number } => ({
       logId: deps.logId,
@@ -108,7 +110,8 @@ export function ledgerOperations(deps: {
       ),
 
     ...forgeDatasetOperations(db),
-    ...forgeJournalOperations(db),
+    ...journal,
+    ...lazaiJournalOperations(db, journal),
     ...relayOperations(db),
   };
 }

@@ -103,7 +103,7 @@ export function ledgerQueries(db: Database.Database) {
     logIndex: row.log_index,
     root: row.root === null ? null : toHex(row.root),
     manifestHash: row.manifest_hash === null ? null : toHex(row.manifest_hash),
-    dat: row.token === null ? null : (JSON.parse(row.token) as DatStatus),
+    dat: row.token === null ? null : readToken(row.token),
     removedAtUs: row.removed_at_us,
   });
 
@@ -301,4 +301,10 @@ function gapsOf(db: Database.Database, device: number): DeviceStatus['gaps'] {
     )
     .all(device, GAPS_MAX) as { session: string; stream: number; first: number; last: number }[];
   return rows.map((row) => ({ ...row, session: row.session.toLowerCase() }));
+}
+
+/** A stored token. Those of earlier releases do not name their target; there was one. */
+function readToken(text: string): DatStatus {
+  const stored = JSON.parse(text) as Omit<DatStatus, 'target'> & Partial<Pick<DatStatus, 'target'>>;
+  return { ...stored, target: stored.target ?? 'waystone' };
 }

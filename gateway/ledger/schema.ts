@@ -3,6 +3,7 @@ import { WaystoneError } from '../core/errors.js';
 import { moveEnvelopesToFiles } from './batch-migration.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { GROWTH_DDL } from './growth-migration.js';
+import { LAZAI_JOURNAL_DDL } from './lazai-journal.js';
 import { RANGES_DDL } from './ranges.js';
 import { RELAYS_DDL } from './relays.js';
 import { UNSYNCED_DDL } from './unsynced.js';
@@ -146,6 +147,7 @@ CREATE TABLE pruned_sessions (
 `,
   RANGES_DDL,
   UNSYNCED_DDL,
+  LAZAI_JOURNAL_DDL,
 ];
 
 /** Version of the tables that this release reads and writes. */

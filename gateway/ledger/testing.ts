@@ -263,8 +263,17 @@ function packed(items: readonly TestItem[], nextTicket: () => number): VerifiedB
   };
 }
 
+/** Makes the tables those of schema version 6, which knew no LazAI. */
+export function withoutLazai(db: Database.Database): void {
+  db.exec(
+    `DROP TABLE lazai_file; DROP TABLE lazai_pin; DROP TABLE lazai_spend; DROP INDEX chain_intent_by_dataset;
+     PRAGMA user_version = 6`,
+  );
+}
+
 /** Makes the tables those of schema version 4, which wrote every statement into an index at once. */
 export function withoutRanges(db: Database.Database): void {
+  withoutLazai(db);
   db.exec(
     `CREATE UNIQUE INDEX statements_by_range ON statements (session, stream, first);
      DROP TABLE ranges; DELETE FROM meta WHERE key = 'ranges_upto'; DROP TABLE unsynced;

@@ -193,7 +193,11 @@ function datasetRow(row, nowUs) {
     { text: row.state, kind: stateClass(row.state), title: row.waitsFor },
     { text: count(row.frames), kind: 'number' },
     { text: ago(row.sealedAtUs, nowUs), title: date(row.sealedAtUs) },
-    { text: row.dat ? `#${row.dat.tokenId}` : '–', kind: 'number', title: row.dat?.transaction },
+    {
+      text: row.dat ? `${row.dat.target === 'lazai' ? 'LazAI ' : ''}#${row.dat.tokenId}` : '–',
+      kind: 'number',
+      title: row.dat?.transaction,
+    },
     row.dat
       ? { text: short(row.dat.owner), kind: 'code', title: row.dat.owner }
       : { text: row.waitsFor, kind: 'long' },

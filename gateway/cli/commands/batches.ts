@@ -1,3 +1,4 @@
+import type { LazaiFileFacts } from '../../core/forge-ports.js';
 import type { BatchStatus } from '../../core/view.js';
 import type { AddCommand } from '../cli.js';
 import { count, date, pairs, size, span, table } from '../format.js';
@@ -91,9 +92,23 @@ function describeBatch(batch: BatchStatus): string {
 export function describeDat(dat: BatchStatus['dat']): [string, string][] {
   if (dat === null) return [['DAT', 'not yet']];
   return [
-    ['DAT', `token ${dat.tokenId}, class ${dat.classId}`],
+    [
+      'DAT',
+      dat.lazai === undefined
+        ? `token ${dat.tokenId}, class ${dat.classId}`
+        : `token ${dat.tokenId} of LazAI, for its file ${dat.lazai.fileId}`,
+    ],
     ['owner', dat.owner],
     ['contract', `${dat.contract} on chain ${dat.chainId}`],
     ['transaction', dat.transaction],
+    ...describeLazai(dat.lazai),
+  ];
+}
+
+function describeLazai(file: LazaiFileFacts | undefined): [string, string][] {
+  if (file === undefined) return [];
+  return [
+    ['LazAI score', `${file.lazaiScore}; LazAI's number, which says nothing of quality`],
+    ['LazAI url', file.url],
   ];
 }

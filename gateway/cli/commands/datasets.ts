@@ -51,7 +51,9 @@ function datasetTable(datasets: readonly DatasetStatus[], nowUs: number): string
       dataset.state,
       count(dataset.frames),
       ago(dataset.sealedAtUs, nowUs),
-      dataset.dat === null ? '-' : `#${dataset.dat.tokenId}`,
+      dataset.dat === null
+        ? '-'
+        : `${dataset.dat.target === 'lazai' ? 'LazAI ' : ''}#${dataset.dat.tokenId}`,
       dataset.waitsFor,
     ]),
     'no dataset yet; waystone batches list shows what is open, waystone batches seal closes it',

@@ -1,6 +1,12 @@
 import type { JsonRpcProvider, Log } from 'ethers';
 import { LazaiWait } from './faults.js';
 
+/**
+ * Blocks that are read anew each time, however deep they count: a node that is behind shows no logs of blocks that it does
+ * not have, and says nothing of it. Also how much earlier reading begins: a reorg may put events into earlier blocks.
+ */
+export const LAG_BLOCKS = 16;
+
 export interface EventScanOptions {
   /** Blocks asked for at once; public nodes refuse wide ranges. */
   readonly rangeBlocks: number;
@@ -46,6 +52,7 @@ export class EventScan {
     const known = this.#read.get(key) ?? { next: fromBlock, logs: [] };
     this.#read.set(key, known);
     const fresh: Log[] = [];
+    const settled = Math.min(head.deep, head.number - LAG_BLOCKS);
     const { rangeBlocks, rangesMax } = this.#options;
     for (let from = known.next, ranges = 0; from <= head.number; ranges++) {
       if (ranges === rangesMax) {
@@ -58,10 +65,10 @@ export class EventScan {
       const { address, topics } = filter;
       const logs = await provider.getLogs({ address, topics, fromBlock: from, toBlock: to });
       for (const log of logs) {
-        if (log.blockNumber <= head.deep) known.logs.push(log);
+        if (log.blockNumber <= settled) known.logs.push(log);
         else fresh.push(log);
       }
-      known.next = Math.max(known.next, Math.min(to, head.deep) + 1);
+      known.next = Math.max(known.next, Math.min(to, settled) + 1);
       from = to + 1;
     }
     return [...known.logs, ...fresh];

@@ -7,11 +7,13 @@ import {
 } from 'ethers';
 import { messageOf } from '../../core/errors.js';
 import type { ChainBlock, Transaction } from '../../core/forge-ports.js';
-import { readFees } from '../chain-client.js';
+import type { TransactionJournal } from '../../core/lazai-ports.js';
+import { ChainProvider } from '../chain-provider.js';
+import { chooseFees, type FeeRules, feeFields, readMarket } from '../fees.js';
+import { readSendRefusal } from '../send-answers.js';
 import type { ChainHead } from './event-scan.js';
 import { LazaiWait, readLazaiRevert } from './faults.js';
 import { isSameAddress } from './lazai-contracts.js';
-import type { TransactionJournal } from './ports.js';
 
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 1_000;
@@ -33,6 +35,8 @@ export interface PaidCall {
 
 export interface LaneSenderOptions {
   readonly chainId: number;
+  /** Default: the chain's own kind of fees, and no ceiling. */
+  readonly fees?: FeeRules;
   /** Longest wait for one transaction; default 30 s. */
   readonly minedWaitMs?: number;
 }
@@ -115,7 +119,7 @@ export class LaneSender {
    *
    * @returns the block that holds it
    * @throws LazaiRefusal when the contract says no; LazaiWait LAZAI_NOT_MINED, LAZAI_NO_FUNDS, LAZAI_NOT_DEEP when it
-   *   failed on chain and that may yet be undone.
+   *   failed on chain and that may yet be undone; FORGE_FEE_CEILING while gas costs more than is to be offered.
    */
   async submit(provider: JsonRpcProvider, call: PaidCall): Promise<ChainBlock> {
     const known = await this.live(call.intentKey, call.purpose);
@@ -137,13 +141,14 @@ export class LaneSender {
     const { chainId } = this.#options;
     const account = wallet.address;
     const gasLimit = await this.#estimate(provider, call);
-    const fees = await readFees(provider);
+    const rules = this.#options.fees ?? { kind: 'auto', ceilingWei: null };
+    const fees = chooseFees(await readMarket(provider, rules), rules, null);
     const onChain = await provider.getTransactionCount(account, 'latest');
     const nonce = Math.max(onChain, await journal.nextNonce(chainId, account));
     const { to, data, valueWei } = call;
     const raw = await wallet.signTransaction({
-      ...{ type: 2, chainId, nonce, to, data, value: valueWei, gasLimit },
-      ...fees,
+      ...{ chainId, nonce, to, data, value: valueWei, gasLimit },
+      ...feeFields(fees),
     });
     const hash = EthersTransaction.from(raw).hash as string;
     await journal.addTransaction({
@@ -155,8 +160,8 @@ export class LaneSender {
       nonce,
       raw,
       gasLimit: Number(gasLimit),
-      maxFeeWei: String(fees.maxFeePerGas),
-      tipWei: String(fees.maxPriorityFeePerGas),
+      maxFeeWei: String(fees.maxFeeWei),
+      tipWei: String(fees.tipWei),
     });
     this.#deps.onStep(call, 'signed');
     const stored = await this.live(call.intentKey, call.purpose);
@@ -180,13 +185,18 @@ export class LaneSender {
     }
   }
 
-  /** @returns the node's refusal, null when it took it. An answer may be lost though it was taken; the chain tells. */
+  /** To all nodes. @returns their refusal, null when one took it. An answer may be lost though it was taken; the chain tells. */
   async #send(provider: JsonRpcProvider, transaction: Transaction): Promise<unknown> {
+    const { raw } = transaction;
     let refusal: unknown = null;
-    try {
-      await provider.send('eth_sendRawTransaction', [transaction.raw]);
-    } catch (error) {
-      refusal = error;
+    if (provider instanceof ChainProvider) {
+      const isKnown = (message: string): boolean => readSendRefusal(message) === 'known';
+      const { isTaken, refusals } = await provider.broadcast(raw, isKnown);
+      if (!isTaken && refusals.length > 0) refusal = new Error(refusals.join('; '));
+    } else {
+      await provider.send('eth_sendRawTransaction', [raw]).catch((error) => {
+        refusal = error;
+      });
     }
     await this.#deps.journal.markSent(transaction.hash);
     return refusal;

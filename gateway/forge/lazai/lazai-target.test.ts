@@ -9,6 +9,7 @@ import {
   toQuantity,
 } from 'ethers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { LazaiDataset, LazaiToken } from '../../core/lazai-ports.js';
 import { MemoryLog, temporaryFolder } from '../testing.js';
 import { LAZAI_CRASH_POINTS, type LazaiCrashPoint } from './crash-points.js';
 import { LAZAI_CODES } from './faults.js';
@@ -17,15 +18,15 @@ import { DATA_REGISTRY, VERIFIED_COMPUTING } from './lazai-abi.js';
 import { LazaiContracts } from './lazai-contracts.js';
 import { type LazaiOutcome, LazaiTarget } from './lazai-target.js';
 import type { LazaiDeps, LazaiOptions } from './options.js';
-import type { LazaiDataset, LazaiToken } from './ports.js';
 import {
   ADMIN,
   LAZAI_CHAIN_ID,
   type LazaiChain,
+  openTestJournal,
   ProvingNode,
   rsaKey,
-  SqliteLazaiJournal,
   startLazaiChain,
+  type TestJournal,
   tampered,
   unwrap,
 } from './testing.js';
@@ -41,7 +42,7 @@ let contracts: LazaiContracts;
 let node: ProvingNode;
 let operator: HDNodeWallet;
 let stranger: HDNodeWallet;
-let journal: SqliteLazaiJournal;
+let journal: TestJournal;
 let log: MemoryLog;
 let nowMs: number;
 const nodes: ProvingNode[] = [];
@@ -65,7 +66,7 @@ afterAll(async () => {
 beforeEach(async () => {
   takeBack = await chain.mark();
   ({ folder, remove } = temporaryFolder());
-  journal = new SqliteLazaiJournal(join(folder, 'ledger.sqlite'));
+  journal = openTestJournal(join(folder, 'ledger.sqlite'));
   log = new MemoryLog();
   nowMs = 1_700_000_000_000;
 });
@@ -190,7 +191,7 @@ async function registered(made = target()): Promise<{ fileId: bigint; url: strin
 
 function nextUrl(generation = 0): Promise<string> {
   return journal
-    .record(target().keyOf(dataset()))
+    .lazaiFile(target().keyOf(dataset()))
     .then((record) => fileUrl(dataset().url, record?.urlSecret ?? '', generation));
 }
 
@@ -239,7 +240,7 @@ describe('a dataset on LazAI', () => {
     await expectOnceEach(tokens);
     const read = node.asked.map((asked) => unwrap(node.rsa, asked.encryption_key));
     const stored = await Promise.all(
-      [0, 1, 2].map((index) => journal.record(made.keyOf(dataset(index)))),
+      [0, 1, 2].map((index) => journal.lazaiFile(made.keyOf(dataset(index)))),
     );
     expect(read).toEqual(stored.map((record) => record?.contentKey));
     expect(new Set(read).size).toBe(3);
@@ -257,7 +258,7 @@ describe('a dataset on LazAI', () => {
       ],
     });
     tokenOf(await made.advance(chain.provider, dataset()));
-    const contentKey = (await journal.record(made.keyOf(dataset())))?.contentKey;
+    const contentKey = (await journal.lazaiFile(made.keyOf(dataset())))?.contentKey;
     const permission = async (account: string): Promise<string> => {
       const data = DATA_REGISTRY.encodeFunctionData('getFilePermission', [1, account]);
       const result = await chain.provider.call({ to: dataRegistry, data });
@@ -302,7 +303,7 @@ describe('after a crash', () => {
       nowMs += 10_000;
       const token = tokenOf(await target().advance(chain.provider, dataset()));
       await expectOnceEach([token]);
-      expect(await journal.reservedWei(LAZAI_CHAIN_ID)).toBe(FEE);
+      expect(await journal.lazaiReservedWei(LAZAI_CHAIN_ID)).toBe(FEE);
     },
   );
 
@@ -348,20 +349,20 @@ describe('after a crash', () => {
       tokens.push(tokenOf(await target().advance(chain.provider, dataset(index))));
     }
     await expectOnceEach(tokens);
-    expect(await journal.reservedWei(LAZAI_CHAIN_ID)).toBe(3n * FEE);
+    expect(await journal.lazaiReservedWei(LAZAI_CHAIN_ID)).toBe(3n * FEE);
   });
 
   it('with a payment signed and not sent, another dataset first sends what is before it', async () => {
     const { deps } = crashAt('lazai:request-signed');
     await expect(target({}, deps).advance(chain.provider, dataset(0))).rejects.toThrow(Crash);
     const made = target();
-    expect(await journal.open(LAZAI_CHAIN_ID)).toMatchObject([
+    expect(await journal.openLazaiFiles(LAZAI_CHAIN_ID)).toMatchObject([
       { state: 'registered', feeWei: '100' },
     ]);
     const second = tokenOf(await made.advance(chain.provider, dataset(1)));
     expect(await paidJobs()).toBe(2);
     await expectOnceEach([second, tokenOf(await made.advance(chain.provider, dataset(0)))]);
-    expect(await journal.open(LAZAI_CHAIN_ID)).toEqual([]);
+    expect(await journal.openLazaiFiles(LAZAI_CHAIN_ID)).toEqual([]);
   });
 
   it('of the connection at each send, whose answer is lost, everything is there once', async () => {
@@ -457,8 +458,8 @@ describe('the chain', () => {
     expect(await count()).toBe(0);
     // The first genesis seen stays the only one.
     const { hash } = (await chain.provider.getBlock(0)) ?? {};
-    expect(await journal.pin(`genesis:${LAZAI_CHAIN_ID}`, hash ?? '')).toBe(hash);
-    expect(await journal.pin(`genesis:${LAZAI_CHAIN_ID}`, '0x22')).toBe(hash);
+    expect(await journal.pinLazai(`genesis:${LAZAI_CHAIN_ID}`, hash ?? '')).toBe(hash);
+    expect(await journal.pinLazai(`genesis:${LAZAI_CHAIN_ID}`, '0x22')).toBe(hash);
   });
 
   it('whose node keeps no logs makes the dataset wait', async () => {
@@ -499,7 +500,8 @@ describe('the chain', () => {
     await registered(made);
     await chain.mine(200);
     const codes = new Set<string>();
-    for (let look = 0; look < 20; look++) {
+    // Three kinds of events, at most 30 blocks of each a look, of which the newest 16 are read again.
+    for (let look = 0; look < 30; look++) {
       const outcome = await made.advance(chain.provider, dataset());
       if (outcome.kind === 'forged') {
         await expectOnceEach([outcome.token]);
@@ -622,7 +624,7 @@ describe('the fee', () => {
     expect(codes.at(-1)).toBe('forged');
     const jobs = await jobEvents();
     expect(jobs).toEqual([{ owner: operator.address, fee: 2n * FEE }]);
-    expect(await journal.reservedWei(LAZAI_CHAIN_ID)).toBe(2n * FEE);
+    expect(await journal.lazaiReservedWei(LAZAI_CHAIN_ID)).toBe(2n * FEE);
   });
 
   it('of a payment that is signed stays set aside, whatever the fee becomes', async () => {
@@ -632,7 +634,7 @@ describe('the fee', () => {
       await admin('verifiedComputing', 'updateNodeFee', [fee]);
       const outcome = await made.advance(swallowing('request'), dataset());
       expect(codeOf(outcome)).toBe('LAZAI_NOT_MINED');
-      expect(await journal.reservedWei(LAZAI_CHAIN_ID)).toBe(FEE);
+      expect(await journal.lazaiReservedWei(LAZAI_CHAIN_ID)).toBe(FEE);
     }
     await admin('verifiedComputing', 'updateNodeFee', [FEE / 2n]);
     await expectOnceEach([tokenOf(await target().advance(chain.provider, dataset()))]);
@@ -663,12 +665,12 @@ describe('the fee', () => {
     await expect(target({}, first.deps).advance(chain.provider, dataset())).rejects.toThrow(Crash);
     journal.close();
     copyFileSync(file, `${file}.backup`);
-    journal = new SqliteLazaiJournal(file);
+    journal = openTestJournal(file);
     const second = crashAt('lazai:request-mined');
     await expect(target({}, second.deps).advance(chain.provider, dataset())).rejects.toThrow(Crash);
     journal.close();
     copyFileSync(`${file}.backup`, file);
-    journal = new SqliteLazaiJournal(file);
+    journal = openTestJournal(file);
     await expectOnceEach([tokenOf(await target().advance(chain.provider, dataset()))]);
   });
 

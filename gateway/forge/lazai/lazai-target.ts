@@ -2,20 +2,20 @@ import { randomBytes } from 'node:crypto';
 import type { JsonRpcProvider } from 'ethers';
 import { crashPoint } from '../../core/crash-point.js';
 import { WaystoneError } from '../../core/errors.js';
+import type { LazaiDataset, LazaiRecord, LazaiToken } from '../../core/lazai-ports.js';
 import { checkChainId } from '../chain-client.js';
-import { datasetKey } from '../dataset-record.js';
 import { newContentKey } from './content-key.js';
 import type { LazaiCrashPoint } from './crash-points.js';
-import { EventScan } from './event-scan.js';
+import { EventScan, LAG_BLOCKS } from './event-scan.js';
 import { LazaiWait } from './faults.js';
 import { fileUrl } from './file-url.js';
 import { findProof } from './find-proof.js';
+import { lazaiKey } from './journal-key.js';
 import { LaneSender } from './lane-sender.js';
 import type { LazaiFile } from './lazai-contracts.js';
 import { Look, type LookTools } from './look.js';
 import { obtainProof } from './obtain-proof.js';
 import type { LazaiDeps, LazaiOptions } from './options.js';
-import type { LazaiDataset, LazaiRecord, LazaiToken } from './ports.js';
 import { genesisHash, wrongGenesis } from './preflight.js';
 import { registerFile } from './register-file.js';
 import { readToken, redeemProof } from './token.js';
@@ -39,9 +39,13 @@ export class LazaiTarget {
 
   constructor(options: LazaiOptions, deps: LazaiDeps) {
     const crash = deps.crashPoint ?? crashPoint;
-    const { chainId, minedWaitMs } = options;
+    const { chainId, minedWaitMs, fees } = options;
     const sender = new LaneSender(
-      minedWaitMs === undefined ? { chainId } : { chainId, minedWaitMs },
+      {
+        chainId,
+        ...(fees !== undefined && { fees }),
+        ...(minedWaitMs !== undefined && { minedWaitMs }),
+      },
       {
         journal: deps.transactions,
         wallet: deps.wallet,
@@ -87,10 +91,9 @@ export class LazaiTarget {
   }
 
   /** Name of a dataset's record and intent. */
-  keyOf({ logId, index }: Pick<LazaiDataset, 'logId' | 'index'>): string {
+  keyOf(dataset: Pick<LazaiDataset, 'logId' | 'index'>): string {
     const { chainId, addresses, idao } = this.#tools.options;
-    const registry = addresses.dataRegistry.toLowerCase();
-    return `lazai:${chainId}:${registry}:${datasetKey(idao, logId, index)}`;
+    return lazaiKey({ chainId, dataRegistry: addresses.dataRegistry, idao }, dataset);
   }
 
   async #checkChain(provider: JsonRpcProvider): Promise<void> {
@@ -98,20 +101,22 @@ export class LazaiTarget {
     const { chainId } = options;
     await checkChainId(provider, chainId);
     const got = await genesisHash(provider);
-    const expected = options.genesisHash ?? (await deps.journal.pin(`genesis:${chainId}`, got));
+    const expected =
+      options.genesisHash ?? (await deps.journal.pinLazai(`genesis:${chainId}`, got));
     if (got !== expected) {
       throw new LazaiWait('LAZAI_WRONG_GENESIS', wrongGenesis(chainId, got, expected));
     }
   }
 
   /** The dataset's record, written before anything of it is sent. Its secrets are drawn once. */
-  async #intend({ provider, key }: Look, dataset: LazaiDataset): Promise<LazaiRecord> {
+  async #intend(look: Look, dataset: LazaiDataset): Promise<LazaiRecord> {
     const { options, deps, crash } = this.#tools;
-    const known = await deps.journal.record(key);
+    const { key } = look;
+    const known = await deps.journal.lazaiFile(key);
     const urlSecret = known?.urlSecret ?? randomBytes(32).toString('hex');
     // Refused before an intent is written for it.
     fileUrl(dataset.url, urlSecret, 0);
-    const record = await deps.journal.add({
+    const record = await deps.journal.addLazaiFile({
       key,
       chainId: options.chainId,
       // Where it is published may have moved since; the record keeps its first answer.
@@ -119,7 +124,7 @@ export class LazaiTarget {
       idao: options.idao,
       contentKey: known?.contentKey ?? newContentKey(),
       urlSecret,
-      fromBlock: known?.fromBlock ?? (await provider.getBlockNumber()),
+      fromBlock: known?.fromBlock ?? Math.max(0, (await look.head()).deep - LAG_BLOCKS),
     });
     if (known === null) crash('lazai:intent');
     return record;
@@ -143,7 +148,7 @@ export class LazaiTarget {
   async #confirm(look: Look, file: LazaiFile): Promise<LazaiToken> {
     const { deps, sender, scan, junk, crash } = this.#tools;
     const token = await readToken(look, file);
-    await deps.journal.update(look.key, { state: 'rewarded', token });
+    await deps.journal.updateLazaiFile(look.key, { state: 'rewarded', token });
     crash('lazai:rewarded');
     await look.requireDeep(token.blockNumber, `token ${token.tokenId} is minted`);
     // What was sent again above may be mined since, though no step waited for it.
@@ -155,7 +160,7 @@ export class LazaiTarget {
       );
     }
     const changes = { state: 'confirmed', waitCode: null, waitMessage: null } as const;
-    const { dataset } = await deps.journal.update(look.key, changes);
+    const { dataset } = await deps.journal.updateLazaiFile(look.key, changes);
     const { contracts } = look;
     scan.forget(contracts.fileAdded(file.fileId));
     scan.forget(contracts.proofAdded(file.fileId));
@@ -170,9 +175,9 @@ export class LazaiTarget {
 
   async #noteWait(look: Look, code: string, message: string): Promise<void> {
     const { journal, log } = this.#tools.deps;
-    const record = await journal.record(look.key);
+    const record = await journal.lazaiFile(look.key);
     if (record === null) return;
-    await journal.update(look.key, { waitCode: code, waitMessage: message });
+    await journal.updateLazaiFile(look.key, { waitCode: code, waitMessage: message });
     if (record.waitCode === code) return;
     const { logId, index } = record.dataset;
     log.warn({ logId, index, code, why: message }, 'LazAI: the dataset waits');

@@ -1,5 +1,7 @@
 import type { JsonRpcProvider, Log } from 'ethers';
+import { WaystoneError } from '../../core/errors.js';
 import type { ChainBlock } from '../../core/forge-ports.js';
+import type { LazaiRecord, LazaiState } from '../../core/lazai-ports.js';
 import { keyFingerprint } from './content-key.js';
 import type { LazaiCrashPoint } from './crash-points.js';
 import type { ChainHead, EventFilter, EventScan } from './event-scan.js';
@@ -7,7 +9,6 @@ import { LazaiWait } from './faults.js';
 import { type LaneSender, LazaiRefusal } from './lane-sender.js';
 import { type ContractCall, LazaiContracts } from './lazai-contracts.js';
 import type { LazaiDeps, LazaiOptions } from './options.js';
-import type { LazaiRecord, LazaiState } from './ports.js';
 import { linkFindings, ownerFinding } from './preflight.js';
 
 /** What lasts from one look to the next. */
@@ -36,18 +37,25 @@ export class Look {
   }
 
   async record(): Promise<LazaiRecord> {
-    const record = await this.tools.deps.journal.record(this.key);
+    const record = await this.tools.deps.journal.lazaiFile(this.key);
     if (record === null) throw new TypeError(`the journal lost the record ${this.key}`);
     return record;
   }
 
   async progress(state: LazaiState): Promise<void> {
     if ((await this.record()).state === state) return;
-    await this.tools.deps.journal.update(this.key, { state });
+    await this.tools.deps.journal.updateLazaiFile(this.key, { state });
   }
 
+  /** @throws WaystoneError CHAIN_HEAD_FALSE when the block is not there: what is read up to it would be missing for good. */
   async head(): Promise<ChainHead> {
     const number = await this.provider.getBlockNumber();
+    if ((await this.provider.getBlock(number)) === null) {
+      throw new WaystoneError(
+        'CHAIN_HEAD_FALSE',
+        `a node says that the chain is at block ${number}, and no node has that block; it is asked again`,
+      );
+    }
     return { number, deep: number - this.tools.options.confirmations + 1 };
   }
 
@@ -91,12 +99,12 @@ export class Look {
     const fingerprint = keyFingerprint(pem, whose);
     if (acceptedKeys.includes(fingerprint)) return;
     const subject = `key:${chainId}:${whose.toLowerCase()}`;
-    const pinned = await this.tools.deps.journal.pin(subject, fingerprint);
+    const pinned = await this.tools.deps.journal.pinLazai(subject, fingerprint);
     if (pinned === fingerprint) return;
     throw new LazaiWait(
       'LAZAI_PUBLIC_KEY_CHANGED',
       `the RSA key of ${whose} was ${pinned}, now it is ${fingerprint}: whoever set it could read what is sent from now on. ` +
-        'Ask LazAI; if it is right, add the new fingerprint to the accepted keys',
+        'Ask LazAI; if it is right, add the new fingerprint to lazai.acceptedKeys',
     );
   }
 

@@ -70,17 +70,17 @@ async function pay(look: Look, file: LazaiFile): Promise<void> {
   if (fee > feeMaxWei) {
     throw new LazaiWait(
       'LAZAI_FEE_ABOVE_CAP',
-      `LazAI's fee is ${fee} wei a file, the cap is ${feeMaxWei}; raise the cap or wait`,
+      `LazAI's fee is ${fee} wei a file, the cap is ${feeMaxWei} (lazai.feeMaxCoins); raise it or wait`,
     );
   }
-  const others = (await deps.journal.reservedWei(chainId)) - BigInt(feeWei);
+  const others = (await deps.journal.lazaiReservedWei(chainId)) - BigInt(feeWei);
   if (others + fee > spendMaxWei) {
     throw new LazaiWait(
       'LAZAI_SPEND_CAP_REACHED',
-      `${others} wei went to LazAI's nodes, one more fee of ${fee} would pass the cap of ${spendMaxWei} for all files; raise it to go on`,
+      `${others} wei went to LazAI's nodes, one more fee of ${fee} would pass the cap of ${spendMaxWei} for all files (lazai.spendMaxCoins); raise it to go on`,
     );
   }
-  await deps.journal.update(key, { feeWei: String(fee) });
+  await deps.journal.updateLazaiFile(key, { feeWei: String(fee) });
   crash('lazai:reserved');
   await look.submit('request', call, fee);
 }
@@ -130,7 +130,7 @@ async function ask(
     throw pending(whose, asks, `it is asked again in ${Math.ceil(leftMs / 1000)} s`);
   }
   // Noted first: a gateway that dies here again and again must not hammer the node.
-  await deps.journal.update(look.key, { asks: asks + 1, askedAtMs: nowMs() });
+  await deps.journal.updateLazaiFile(look.key, { asks: asks + 1, askedAtMs: nowMs() });
   crash('lazai:ask-noted');
   const encryptionKey = wrapContentKey(node.publicKey, contentKey, whose);
   const answer = await askNode(

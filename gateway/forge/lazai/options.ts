@@ -1,8 +1,9 @@
 import type { BaseWallet } from 'ethers';
+import type { LazaiJournal, TransactionJournal } from '../../core/lazai-ports.js';
 import type { Logger } from '../../core/logger.js';
+import type { FeeRules } from '../fees.js';
 import type { LazaiAddresses } from './addresses.js';
 import type { LazaiCrashPoint } from './crash-points.js';
-import type { LazaiJournal, TransactionJournal } from './ports.js';
 
 /** Someone who may read the dataset: gets its content key, wrapped, on chain. */
 export interface LazaiReader {
@@ -25,6 +26,8 @@ export interface LazaiOptions {
   /** Most that one file's proof may cost, and all files' together; wei. */
   readonly feeMaxWei: bigint;
   readonly spendMaxWei: bigint;
+  /** What is offered for gas; default the chain's own kind of fees, and no ceiling. */
+  readonly fees?: FeeRules;
   /** Blocks, its own included, that make a block stay. */
   readonly confirmations: number;
   /** Blocks per eth_getLogs; default 1,000. */

@@ -118,7 +118,7 @@ export async function preflight(
   if (fee !== null && fee > feeMaxWei) {
     found(
       'LAZAI_FEE_ABOVE_CAP',
-      `LazAI's fee is ${fee} wei a file, the cap is ${feeMaxWei}; raise the cap or wait`,
+      `LazAI's fee is ${fee} wei a file, the cap is ${feeMaxWei} (lazai.feeMaxCoins); raise it or wait`,
     );
   }
   const owner = await ownerFinding(provider, idao);

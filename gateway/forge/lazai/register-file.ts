@@ -1,10 +1,10 @@
+import type { LazaiRecord } from '../../core/lazai-ports.js';
 import { wrapContentKey } from './content-key.js';
 import { LazaiWait } from './faults.js';
 import { fileUrl } from './file-url.js';
 import { LazaiRefusal } from './lane-sender.js';
 import { isSameAddress, type LazaiFile, type Permission } from './lazai-contracts.js';
 import { type Look, logMissing } from './look.js';
-import type { LazaiRecord } from './ports.js';
 
 /** Taken urls given up in one look: more is an attack, or a mistake of ours. */
 const SQUATTED_MAX = 5;
@@ -38,7 +38,7 @@ export async function registerFile(look: Look): Promise<LazaiFile> {
       );
     }
     // On disk before a transaction with the next url is: this one is never tried again.
-    await look.tools.deps.journal.update(key, { urlGeneration: urlGeneration + 1 });
+    await look.tools.deps.journal.updateLazaiFile(key, { urlGeneration: urlGeneration + 1 });
     const { logId, index } = dataset;
     look.tools.deps.log.warn(
       { logId, index, fileId: String(fileId), owner: file.owner, url },

@@ -2,7 +2,7 @@ import { constants, generateKeyPairSync, type KeyObject, privateDecrypt } from '
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import {
@@ -19,21 +19,16 @@ import {
   ZeroAddress,
 } from 'ethers';
 import { IDAO__factory, IDAOFactory__factory } from '../../contracts/types/index.js';
-import { WaystoneError } from '../../core/errors.js';
 import type { ForgeJournal } from '../../core/forge-ports.js';
-import { FORGE_JOURNAL_DDL, forgeJournalOperations } from '../../ledger/forge-journal.js';
+import type { LazaiJournal } from '../../core/lazai-ports.js';
+import { forgeJournalOperations } from '../../ledger/forge-journal.js';
+import { lazaiJournalOperations } from '../../ledger/lazai-journal.js';
+import { prepareLedger } from '../../ledger/schema.js';
 import { DEFAULT_IDAO_SALT } from '../addresses.js';
 import { type Anvil, startAnvil } from '../anvil-process.js';
 import { connectChain } from '../chain-client.js';
 import type { LazaiAddresses } from './addresses.js';
 import { DATA_REGISTRY, VERIFIED_COMPUTING } from './lazai-abi.js';
-import type {
-  LazaiChanges,
-  LazaiJournal,
-  LazaiRecord,
-  NewLazaiRecord,
-  TransactionJournal,
-} from './ports.js';
 
 /** LazAI's testnet and the local chain of its developers share it. */
 export const LAZAI_CHAIN_ID = 133_718;
@@ -55,6 +50,8 @@ export function readArtifact(name: string): Artifact {
 
 /** LazAI's contracts and an iDAO of ours on a real local node. */
 export interface LazaiChain {
+  /** Of its node. */
+  readonly url: string;
   readonly provider: JsonRpcProvider;
   readonly addresses: LazaiAddresses;
   readonly idao: string;
@@ -115,7 +112,10 @@ export async function startLazaiChain(folder: string): Promise<LazaiChain> {
   ]);
   const call: LazaiChain['call'] = async (from, abi, to, name, args, value = 0n) => {
     const data = abi.encodeFunctionData(name, [...args]);
-    const { hash } = await from.sendTransaction({ to, data, value });
+    const sent = { to, data, value };
+    // Twice the estimate: anvil may estimate on the state before the last block.
+    const gasLimit = (await from.estimateGas(sent)) * 2n;
+    const { hash } = await from.sendTransaction({ ...sent, gasLimit });
     return mined(hash);
   };
   const useToken = async (token: string): Promise<void> => {
@@ -124,6 +124,7 @@ export async function startLazaiChain(folder: string): Promise<LazaiChain> {
   };
   await useToken(dataAnchoringToken);
   return {
+    url: anvil.url,
     provider,
     addresses: { dataRegistry, verifiedComputing, dataAnchoringToken },
     idao: await createIdao(admin, mined),
@@ -383,141 +384,27 @@ export class ProvingNode {
   }
 }
 
-const LAZAI_JOURNAL_DDL = `
-CREATE TABLE lazai_file (
-  key TEXT PRIMARY KEY REFERENCES chain_intent (key),
-  chain_id INTEGER NOT NULL,
-  state TEXT NOT NULL,
-  fee_wei TEXT NOT NULL,
-  record TEXT NOT NULL
-);
-CREATE TABLE lazai_pin (subject TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-`;
+/** The journal as the ledger keeps it, in a file of its own: each call answered later, each error as a rejection. */
+export interface TestJournal extends LazaiJournal {
+  readonly transactions: ForgeJournal;
+  close(): void;
+}
 
-/**
- * The journal on real SQLite, beside the tables of the forge journal: what the ledger is to adopt. Each call is one
- * transaction.
- */
-export class SqliteLazaiJournal implements LazaiJournal {
-  readonly transactions: TransactionJournal;
-  readonly #db: Database.Database;
-  readonly #forge: ReturnType<typeof forgeJournalOperations>;
+export function openTestJournal(file: string): TestJournal {
+  const db = new Database(file);
+  prepareLedger(db, dirname(file));
+  const forge = forgeJournalOperations(db);
+  const own = {
+    transactions: later(forge) as ForgeJournal,
+    close: () => void db.close(),
+  };
+  return { ...(later(lazaiJournalOperations(db, forge)) as LazaiJournal), ...own };
+}
 
-  constructor(file: string) {
-    this.#db = new Database(file);
-    this.#db.pragma('journal_mode = WAL');
-    this.#db.pragma('synchronous = FULL');
-    this.#db.pragma('foreign_keys = ON');
-    const isNew = this.#db.prepare('SELECT 1 FROM sqlite_master').get() === undefined;
-    if (isNew) this.#db.exec(FORGE_JOURNAL_DDL + LAZAI_JOURNAL_DDL);
-    this.#forge = forgeJournalOperations(this.#db);
-    const operations = this.#forge;
-    // As the ledger's thread would: each call answered later, each error as a rejection.
-    this.transactions = new Proxy({} as ForgeJournal, {
-      get: (_target, name) => {
-        const operation = operations[name as keyof typeof operations] as (
-          ...args: unknown[]
-        ) => unknown;
-        return async (...args: unknown[]) => operation(...args);
-      },
-    });
-  }
-
-  async add(record: NewLazaiRecord): Promise<LazaiRecord> {
-    return this.#db.transaction(() => {
-      const known = this.#read(record.key);
-      if (known !== null) {
-        const same =
-          JSON.stringify([known.dataset, known.idao]) ===
-          JSON.stringify([record.dataset, record.idao]);
-        if (same) return known;
-        throw new WaystoneError(
-          'FORGE_RECORD_MISMATCH',
-          `dataset ${record.dataset.index} of log ${record.dataset.logId} is journalled with other content`,
-        );
-      }
-      this.#forge.addIntent({
-        key: record.key,
-        chainId: record.chainId,
-        kind: 'dataset',
-        logId: record.dataset.logId,
-        index: record.dataset.index,
-        payload: JSON.stringify(record.dataset),
-      });
-      const full: LazaiRecord = {
-        ...record,
-        state: 'intent',
-        urlGeneration: 0,
-        feeWei: '0',
-        asks: 0,
-        askedAtMs: 0,
-        token: null,
-        waitCode: null,
-        waitMessage: null,
-      };
-      this.#db
-        .prepare(
-          'INSERT INTO lazai_file (key, chain_id, state, fee_wei, record) VALUES (?, ?, ?, ?, ?)',
-        )
-        .run(record.key, record.chainId, full.state, full.feeWei, JSON.stringify(full));
-      return full;
-    })();
-  }
-
-  async record(key: string): Promise<LazaiRecord | null> {
-    return this.#read(key);
-  }
-
-  async open(chainId: number): Promise<LazaiRecord[]> {
-    return this.#db
-      .prepare<[number], string>(
-        "SELECT record FROM lazai_file WHERE chain_id = ? AND state <> 'confirmed' ORDER BY rowid",
-      )
-      .pluck()
-      .all(chainId)
-      .map((text) => JSON.parse(text) as LazaiRecord);
-  }
-
-  async update(key: string, changes: LazaiChanges): Promise<LazaiRecord> {
-    return this.#db.transaction(() => {
-      const known = this.#read(key);
-      if (known === null) throw new RangeError(`the journal has no record ${key}`);
-      const changed = { ...known, ...changes };
-      this.#db
-        .prepare('UPDATE lazai_file SET state = ?, fee_wei = ?, record = ? WHERE key = ?')
-        .run(changed.state, changed.feeWei, JSON.stringify(changed), key);
-      if (changed.state === 'confirmed') this.#forge.progress(key, { state: 'confirmed' });
-      return changed;
-    })();
-  }
-
-  async reservedWei(chainId: number): Promise<bigint> {
-    return this.#db
-      .prepare<[number], string>('SELECT fee_wei FROM lazai_file WHERE chain_id = ?')
-      .pluck()
-      .all(chainId)
-      .reduce((sum, fee) => sum + BigInt(fee), 0n);
-  }
-
-  async pin(subject: string, value: string): Promise<string> {
-    return this.#db.transaction(() => {
-      this.#db.prepare('INSERT OR IGNORE INTO lazai_pin VALUES (?, ?)').run(subject, value);
-      return this.#db
-        .prepare<[string], string>('SELECT value FROM lazai_pin WHERE subject = ?')
-        .pluck()
-        .get(subject) as string;
-    })();
-  }
-
-  close(): void {
-    this.#db.close();
-  }
-
-  #read(key: string): LazaiRecord | null {
-    const text = this.#db
-      .prepare<[string], string>('SELECT record FROM lazai_file WHERE key = ?')
-      .pluck()
-      .get(key);
-    return text === undefined ? null : (JSON.parse(text) as LazaiRecord);
-  }
+function later(operations: object): object {
+  return Object.fromEntries(
+    Object.entries(operations as Record<string, (...args: unknown[]) => unknown>).map(
+      ([name, operation]) => [name, async (...args: unknown[]) => operation(...args)],
+    ),
+  );
 }

@@ -1,10 +1,10 @@
 import type { Log } from 'ethers';
+import type { LazaiToken } from '../../core/lazai-ports.js';
 import { LazaiWait } from './faults.js';
 import { LazaiRefusal } from './lane-sender.js';
 import { DATA_ANCHORING_TOKEN, DATA_REGISTRY } from './lazai-abi.js';
 import { isSameAddress, type LazaiFile } from './lazai-contracts.js';
 import { type Look, logMissing } from './look.js';
-import type { LazaiToken } from './ports.js';
 
 /** Redeems a proof for the token. Anyone may do so; whoever does, the token goes to the file's owner. */
 export async function redeemProof(look: Look, file: LazaiFile, index: bigint): Promise<void> {
@@ -44,6 +44,7 @@ export async function readToken(look: Look, file: LazaiFile): Promise<LazaiToken
     dataAnchoringToken,
     transaction: reward.transactionHash,
     blockNumber: reward.blockNumber,
+    blockHash: reward.blockHash,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { ForgeDatasetId, ForgeJournal } from '../../core/forge-ports.js';
+import type { ForgeDatasetId, ForgeJournal } from './forge-ports.js';
 
 /** A sealed dataset, published and ready for LazAI. */
 export interface LazaiDataset extends ForgeDatasetId {
@@ -34,6 +34,7 @@ export interface LazaiToken {
   readonly dataAnchoringToken: string;
   readonly transaction: string;
   readonly blockNumber: number;
+  readonly blockHash: string;
 }
 
 /** What is fixed before anything is sent. */
@@ -47,7 +48,7 @@ export interface NewLazaiRecord {
   readonly contentKey: string;
   /** Source of the url's suffix, 64 hex digits. Secret until registered. */
   readonly urlSecret: string;
-  /** Head of the chain when the intent was written: nothing of the dataset is in an earlier block. */
+  /** A block well before the head when the intent was written: nothing of the dataset is in an earlier one. */
   readonly fromBlock: number;
 }
 
@@ -76,18 +77,19 @@ export interface LazaiJournal {
   /**
    * Writes a record, and an intent of the same key in the forge journal; or gives back the record that is there.
    *
-   * @throws WaystoneError FORGE_RECORD_MISMATCH when the dataset or its owner differs from the one written.
+   * @throws WaystoneError FORGE_RECORD_MISMATCH when the dataset or its owner differs from the one written,
+   *   FORGE_TARGET_CHANGED when it is journalled for other contracts of that chain.
    */
-  add(record: NewLazaiRecord): Promise<LazaiRecord>;
-  record(key: string): Promise<LazaiRecord | null>;
+  addLazaiFile(record: NewLazaiRecord): Promise<LazaiRecord>;
+  lazaiFile(key: string): Promise<LazaiRecord | null>;
   /** Records that are not confirmed, oldest first: for the status page. */
-  open(chainId: number): Promise<LazaiRecord[]>;
-  /** State `confirmed` also confirms the intent and its transactions. */
-  update(key: string, changes: LazaiChanges): Promise<LazaiRecord>;
+  openLazaiFiles(chainId: number): Promise<LazaiRecord[]>;
+  /** What it says of state and token is noted of the intent as well; `confirmed` also confirms its transactions. */
+  updateLazaiFile(key: string, changes: LazaiChanges): Promise<LazaiRecord>;
   /** Sum of all fees set aside on a chain, wei. */
-  reservedWei(chainId: number): Promise<bigint>;
+  lazaiReservedWei(chainId: number): Promise<bigint>;
   /** Remembers the first value given for a subject. @returns the one remembered. */
-  pin(subject: string, value: string): Promise<string>;
+  pinLazai(subject: string, value: string): Promise<string>;
 }
 
 /** What the sender needs of the forge journal: one account's nonces are given out in one place. */

@@ -1,0 +1,441 @@
+import type { BaseWallet } from 'ethers';
+import { messageOf, WaystoneError } from '../../core/errors.js';
+import type {
+  ForgeDataset,
+  ForgeDatasets,
+  ForgeJournal,
+  ForgeStatus,
+  IntentState,
+} from '../../core/forge-ports.js';
+import type {
+  LazaiDataset,
+  LazaiJournal,
+  LazaiRecord,
+  LazaiState,
+  LazaiToken,
+} from '../../core/lazai-ports.js';
+import type { Logger } from '../../core/logger.js';
+import { ChainProvider, type ChainProviderOptions } from '../chain-provider.js';
+import { bindGenesis, boundGenesis } from '../genesis.js';
+import { type Finding, firstObstacle } from '../preflight.js';
+import { isUnreachable } from '../unreachable.js';
+import type { LazaiCrashPoint } from './crash-points.js';
+import { type LazaiOutcome, LazaiTarget } from './lazai-target.js';
+import type { LazaiOptions } from './options.js';
+import { wrongGenesis } from './preflight.js';
+
+/** Datasets begun in one look, besides those that are under way. */
+const NEW_PER_PASS = 16;
+
+/** How often the chain is looked at while something of ours waits for blocks upon it, ms. */
+const DEPTH_LOOK_MS = 3_000;
+
+/** Longest that a node's wish to be left alone is granted. */
+const WISH_MAX_MS = 600_000;
+
+/** What new datasets wait for while forging is paused. */
+const PAUSED = 'forging is paused; waystone forge resume ends that';
+
+/** Findings of the preflight that forbid new datasets only: what is begun is taken as far as it goes. */
+const FORBIDS_NEW: readonly string[] = [
+  'PUBLISH_URL_MISSING',
+  'PUBLISH_URL_LOCAL',
+  'LAZAI_PAUSED',
+  'LAZAI_NO_ACTIVE_NODES',
+  'LAZAI_FEE_ABOVE_CAP',
+  'LAZAI_NO_FUNDS',
+];
+
+/** Waits of one dataset that say nothing of the others. Any other one keeps new datasets from being begun. */
+const OWN_WAITS: readonly string[] = [
+  'LAZAI_NOT_DEEP',
+  'LAZAI_READING_LOG',
+  'LAZAI_URL_SQUATTED',
+  'LAZAI_PROOF_PENDING',
+  'LAZAI_PAID_WITHOUT_PROOF',
+  'LAZAI_NODE_REMOVED',
+  'LAZAI_SCORE_ZERO',
+  'LAZAI_PUBLIC_KEY_CHANGED',
+  'LAZAI_KEY_UNREADABLE',
+];
+
+/** Waits that end the look: all others would wait for the same, and each of them for long. */
+const ENDS_LOOK: readonly string[] = ['CHAIN_WRONG', 'LAZAI_WRONG_GENESIS', 'LAZAI_NOT_MINED'];
+
+/** Errors about one dataset. */
+const ABOUT_ONE: readonly string[] = ['FORGE_RECORD_MISMATCH', 'FORGE_TARGET_CHANGED'];
+
+export interface LazaiForgerOptions extends Omit<LazaiOptions, 'genesisHash'> {
+  /** Nodes of the chain, the preferred one first. */
+  readonly urls: readonly string[];
+  /** Block 0 that the chain must have; "" is the one that was there first. */
+  readonly genesisHash: string;
+  /** First and longest wait after an error; default 500 ms and 60 s. */
+  readonly retryMinMs?: number;
+  readonly retryMaxMs?: number;
+  /** How often the chain is looked at otherwise; default 15 s. */
+  readonly idleMs?: number;
+  readonly rpc?: ChainProviderOptions;
+}
+
+export interface LazaiForgerDeps {
+  readonly journal: ForgeJournal & LazaiJournal;
+  readonly datasets: Pick<ForgeDatasets, 'ready' | 'entriesHash' | 'committed' | 'forged'>;
+  readonly operator: BaseWallet;
+  readonly log: Logger;
+  /** Asked on each new connection, before anything is sent. */
+  readonly preflight: (provider: ChainProvider) => Promise<Finding[]>;
+  /** Whether new datasets are held back. */
+  readonly isPaused: () => boolean;
+  /** For tests. */
+  readonly crashPoint?: (name: LazaiCrashPoint) => void;
+}
+
+/** What one look at the work leaves behind. */
+interface PassResult {
+  /** There is more to do at once. */
+  readonly more: boolean;
+  /** When to look again, ms; null when nothing waits for blocks. */
+  readonly wakeInMs: number | null;
+}
+
+/**
+ * Forges sealed datasets with LazAI's own contracts, in log order: each is taken as far as {@link LazaiTarget} can take it
+ * now, again and again until its token is confirmed. It never throws out of its loop: an unreachable chain leaves the rest
+ * of the gateway untouched.
+ */
+export class LazaiForger {
+  readonly #options: LazaiForgerOptions;
+  readonly #deps: LazaiForgerDeps;
+  readonly #stopping = new AbortController();
+  #target: LazaiTarget | null = null;
+  #provider: ChainProvider | null = null;
+  #isPreflightDone = false;
+  /** Why no new dataset may go on chain, from the preflight. */
+  #forbidsNew: WaystoneError | null = null;
+  /** Datasets whose commitment was reported. */
+  readonly #committed = new Set<string>();
+  #loop: Promise<void> | null = null;
+  #wake: (() => void) | null = null;
+  #isNudged = false;
+  /** Someone wants it tried again: waits after failures begin anew, and nodes are asked again. */
+  #isRetried = false;
+  #state: ForgeStatus['state'] = 'stopped';
+  #why = '';
+  #isReachable = false;
+  #headBlock: number | null = null;
+  #lastError: ForgeStatus['lastError'] = null;
+  #waiting = new Map<string, ForgeStatus['datasets'][number]>();
+
+  constructor(options: LazaiForgerOptions, deps: LazaiForgerDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  start(): void {
+    this.#loop ??= this.#run();
+  }
+
+  /** A dataset was sealed. */
+  nudge(): void {
+    this.#isNudged = true;
+    // An error's back-off is not cut short: a fleet that seals every second must not hammer a dead node.
+    if (this.#state !== 'waiting') this.#wake?.();
+  }
+
+  /** Tries again now, whatever the wait was. */
+  retry(): void {
+    this.#isRetried = true;
+    this.#wake?.();
+  }
+
+  /** Ends after the step under way. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#wake?.();
+    await this.#loop;
+    this.#provider?.destroy();
+    this.#provider = null;
+    this.#state = 'stopped';
+  }
+
+  status(): ForgeStatus {
+    return {
+      state: this.#state,
+      why: this.#why,
+      reachable: this.#isReachable,
+      headBlock: this.#headBlock,
+      lastError: this.#lastError,
+      datasets: [...this.#waiting.values()],
+    };
+  }
+
+  /** One look at the work. Throws on the first thing that stands in the way of all of it. */
+  async #pass(): Promise<PassResult> {
+    const { provider, target } = await this.#connect();
+    const { datasets, journal } = this.#deps;
+    const isPaused = this.#deps.isPaused();
+    let holdsBack = isPaused ? PAUSED : (this.#forbidsNew?.message ?? null);
+    const open = await journal.openLazaiFiles(this.#options.chainId);
+    const ready = await datasets.ready(open.length + NEW_PER_PASS);
+    this.#waiting = new Map();
+    let failure: unknown = holdsBack === null || isPaused ? null : this.#forbidsNew;
+    let wakeInMs: number | null = null;
+    let forged = 0;
+    for (const { key, dataset } of this.#work(target, open, ready)) {
+      if (this.#stopping.signal.aborted) break;
+      if (holdsBack !== null && !(await this.#isBegun(key))) {
+        this.#note(dataset, 'intent', holdsBack);
+        continue;
+      }
+      try {
+        const outcome = await target.advance(provider, await this.#described(key, dataset));
+        const record = await journal.lazaiFile(key);
+        await this.#report(dataset, record, outcome);
+        if (outcome.kind === 'forged') {
+          forged++;
+          continue;
+        }
+        const { code, message } = outcome;
+        this.#note(dataset, stateOf(record?.state ?? 'intent'), message);
+        if (code === 'LAZAI_NOT_DEEP' || code === 'LAZAI_READING_LOG') wakeInMs = DEPTH_LOOK_MS;
+        if (OWN_WAITS.includes(code)) continue;
+        failure ??= new WaystoneError(code, message);
+        if (ENDS_LOOK.includes(code)) break;
+        holdsBack ??= message;
+      } catch (error) {
+        // An alarm about one dataset does not hold up the others; anything else may concern them all.
+        if (!(error instanceof WaystoneError && ABOUT_ONE.includes(error.code))) throw error;
+        this.#note(dataset, 'intent', error.message);
+        failure ??= error;
+      }
+    }
+    if (failure !== null) throw failure;
+    return { more: forged > 0 && ready.length > forged, wakeInMs };
+  }
+
+  /** What is under way, and what is sealed, in log order; logs in the order in which they were begun. */
+  #work(
+    target: LazaiTarget,
+    open: readonly LazaiRecord[],
+    ready: readonly ForgeDataset[],
+  ): { key: string; dataset: LazaiDataset | ForgeDataset }[] {
+    const work = new Map<string, LazaiDataset | ForgeDataset>();
+    for (const { key, dataset } of open) {
+      // Others were intended for other contracts or another iDAO, and never begun.
+      if (key === target.keyOf(dataset)) work.set(key, dataset);
+    }
+    for (const dataset of ready) work.set(target.keyOf(dataset), dataset);
+    const all = [...work].map(([key, dataset]) => ({ key, dataset }));
+    const logs = [...new Set(all.map(({ dataset }) => dataset.logId))];
+    return all.sort(
+      ({ dataset: a }, { dataset: b }) =>
+        logs.indexOf(a.logId) - logs.indexOf(b.logId) || a.index - b.index,
+    );
+  }
+
+  /** Whether something of it may be on chain, or it is only left to be reported. */
+  async #isBegun(key: string): Promise<boolean> {
+    const { journal } = this.#deps;
+    const record = await journal.lazaiFile(key);
+    if (record === null) return false;
+    return record.state !== 'intent' || (await journal.transactions(key)).length > 0;
+  }
+
+  /** The dataset as LazAI is to know it. What is published for it is only looked up once. */
+  async #described(key: string, dataset: LazaiDataset | ForgeDataset): Promise<LazaiDataset> {
+    const { logId, index, root, url } = dataset;
+    const known = await this.#deps.journal.lazaiFile(key);
+    if (known !== null) return { logId, index, root, hash: known.dataset.hash, url };
+    const { datasets } = this.#deps;
+    const hash = await datasets.entriesHash(root);
+    await datasets.publish(root);
+    return { logId, index, root, hash, url };
+  }
+
+  async #report(
+    dataset: LazaiDataset | ForgeDataset,
+    record: LazaiRecord | null,
+    outcome: LazaiOutcome,
+  ): Promise<void> {
+    const { datasets } = this.#deps;
+    const { logId, index } = dataset;
+    if (record !== null && record.state !== 'intent' && !this.#committed.has(record.key)) {
+      await datasets.committed({ logId, index });
+      this.#committed.add(record.key);
+    }
+    if (record === null || outcome.kind !== 'forged') return;
+    await datasets.forged({
+      ...{ logId, index, root: record.dataset.root },
+      manifestHash: 'manifestHash' in dataset ? dataset.manifestHash : '',
+      ...this.#resultOf(outcome.token),
+    });
+    this.#committed.delete(record.key);
+  }
+
+  #resultOf(token: LazaiToken) {
+    const { chainId, addresses } = this.#options;
+    const { tokenId, owner, dataAnchoringToken, transaction, blockNumber } = token;
+    const { fileId, url, lazaiScore } = token;
+    return {
+      ...{ chainId, tokenId, classId: '', owner, datasetForge: '', dat: dataAnchoringToken },
+      ...{ transaction, blockNumber },
+      lazai: { fileId, dataRegistry: addresses.dataRegistry, url, lazaiScore },
+    };
+  }
+
+  async #connect(): Promise<{ provider: ChainProvider; target: LazaiTarget }> {
+    const { urls, chainId, rpc } = this.#options;
+    this.#provider ??= new ChainProvider(urls, chainId, rpc);
+    const provider = this.#provider;
+    const genesisHash = await this.#bindGenesis(provider);
+    if (!this.#isPreflightDone) await this.#preflight(provider);
+    const { journal, operator, log, crashPoint } = this.#deps;
+    this.#target ??= new LazaiTarget(
+      { ...this.#options, genesisHash },
+      {
+        ...{ journal, transactions: journal, wallet: operator, log },
+        signal: this.#stopping.signal,
+        ...(crashPoint !== undefined && { crashPoint }),
+      },
+    );
+    return { provider, target: this.#target };
+  }
+
+  /**
+   * Binds the journal to the chain's block 0, once and for all: what was paid and minted on LazAI cannot be moved to
+   * another chain.
+   *
+   * @returns the hash that the chain must have
+   */
+  async #bindGenesis(provider: ChainProvider): Promise<string> {
+    const { chainId } = this.#options;
+    const { journal } = this.#deps;
+    const wanted = this.#options.genesisHash.toLowerCase();
+    const bound = await boundGenesis(journal, chainId);
+    const differs = (got: string, expected: string) =>
+      new WaystoneError('LAZAI_WRONG_GENESIS', wrongGenesis(chainId, got, expected));
+    if (bound !== null && wanted !== '' && wanted !== bound) throw differs(wanted, bound);
+    const expected = bound ?? wanted;
+    if (expected !== '') provider.expectGenesis(expected);
+    try {
+      await provider.look();
+    } catch (error) {
+      if (!(error instanceof WaystoneError && error.code === 'CHAIN_GENESIS_DIFFERS')) throw error;
+      const got = provider.view().find((node) => node.setAside !== '')?.setAside ?? '';
+      throw new WaystoneError(
+        'LAZAI_WRONG_GENESIS',
+        `the journal belongs to the chain ${chainId} that begins with ${expected}, and what was paid for there cannot be moved. ` +
+          `Check chain.rpcUrls and chain.genesisHash; another chain needs a data folder of its own (${got})`,
+        { cause: error },
+      );
+    }
+    this.#headBlock = provider.head?.number ?? null;
+    const seen = provider.genesisHash;
+    if (seen === null) {
+      if (bound !== null) return bound;
+      throw new WaystoneError(
+        'LAZAI_WRONG_GENESIS',
+        `no node tells the first block of chain ${chainId}, so that it may be a test chain with the same id; add a node to chain.rpcUrls that keeps it`,
+      );
+    }
+    await bindGenesis(journal, chainId, seen, wanted);
+    provider.expectGenesis(seen);
+    return seen;
+  }
+
+  async #preflight(provider: ChainProvider): Promise<void> {
+    const findings = await this.#deps.preflight(provider);
+    for (const finding of findings) {
+      if (finding.level !== 'ok') this.#deps.log.warn({ ...finding }, 'preflight');
+    }
+    const forNew = findings.filter(({ code }) => FORBIDS_NEW.includes(code));
+    const obstacle = firstObstacle(findings.filter((finding) => !forNew.includes(finding)));
+    if (obstacle !== null) throw obstacle;
+    this.#forbidsNew = firstObstacle(forNew);
+    this.#isPreflightDone = this.#forbidsNew === null;
+  }
+
+  async #run(): Promise<void> {
+    const { retryMinMs = 500, retryMaxMs = 60_000, idleMs = 15_000 } = this.#options;
+    let failures = 0;
+    while (!this.#stopping.signal.aborted) {
+      this.#isNudged = false;
+      this.#state = 'working';
+      let waitMs = idleMs;
+      try {
+        if (this.#isRetried) {
+          failures = 0;
+          this.#isRetried = false;
+          await this.#askAgain();
+        }
+        const { more, wakeInMs } = await this.#pass();
+        failures = 0;
+        this.#lastError = null;
+        this.#isReachable = true;
+        if (more) waitMs = 0;
+        else if (wakeInMs !== null) waitMs = Math.min(idleMs, Math.max(retryMinMs, wakeInMs));
+        this.#state = 'idle';
+        const waiting = [...this.#waiting.values()].find(({ waitsFor }) => waitsFor)?.waitsFor;
+        this.#why = this.#deps.isPaused() ? PAUSED : (waiting ?? '');
+      } catch (error) {
+        if (this.#stopping.signal.aborted) return;
+        const code = error instanceof WaystoneError ? error.code : 'FORGE_FAILED';
+        this.#isReachable = !isUnreachable(error);
+        // It may be another chain, or other contracts, by the next time.
+        this.#isPreflightDone = false;
+        this.#lastError = { code, message: messageOf(error) };
+        this.#why = messageOf(error);
+        this.#state = 'waiting';
+        // Nothing is wrong with a chain that takes its time.
+        if (code === 'LAZAI_NOT_MINED') failures = 0;
+        waitMs = Math.min(retryMinMs * 2 ** failures++, retryMaxMs);
+        // Jitter, so that many gateways do not come back in step.
+        waitMs *= 0.5 + Math.random() / 2;
+        if (!this.#isReachable) {
+          const wishMs = this.#provider?.retryAfterMs ?? 0;
+          waitMs = Math.max(waitMs, Math.min(wishMs, WISH_MAX_MS));
+        }
+        this.#deps.log.warn({ code, error: messageOf(error), waitMs }, 'forging waits');
+      }
+      if (this.#isRetried || (this.#isNudged && this.#state === 'idle')) continue;
+      await this.#pause(waitMs);
+    }
+  }
+
+  /** Nodes that were asked for their proof are asked again at the next look. */
+  async #askAgain(): Promise<void> {
+    const { journal } = this.#deps;
+    for (const { key, asks } of await journal.openLazaiFiles(this.#options.chainId)) {
+      if (asks > 0) await journal.updateLazaiFile(key, { askedAtMs: 0 });
+    }
+  }
+
+  #note({ logId, index }: Pick<LazaiDataset, 'logId' | 'index'>, state: IntentState, why: string) {
+    this.#waiting.set(`${logId}:${index}`, { logId, index, state, waitsFor: why });
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (this.#stopping.signal.aborted) this.#wake();
+    });
+  }
+}
+
+/** How far a record is in the words that all targets share. */
+function stateOf(state: LazaiState): IntentState {
+  switch (state) {
+    case 'intent':
+    case 'confirmed':
+      return state;
+    case 'rewarded':
+      return 'finalised';
+    default:
+      return 'committed';
+  }
+}
