@@ -1,12 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
+  type Config,
   decodeConfig,
   decodeReceipt,
   ENVELOPE_BYTES_MAX,
+  type EnrolmentPlace,
   encodeLoginToken,
   encodeSignedMessage,
+  enrolmentMessage,
   equalBytes,
+  type Hello,
   keyFromDid,
   keyId,
   loginTokenInput,
@@ -14,12 +18,14 @@ import {
   type PublicKey,
   parseTopic,
   type Receipt,
+  realmOf,
   receiptFault,
   requireInteger,
   requireLength,
   sha256,
   signedMessageInput,
   type TimeBase,
+  toHex,
   topicIdFromDid,
   topicOf,
   wire,
@@ -163,6 +169,8 @@ export class Device extends EventEmitter<DeviceEvents> {
   /** Stream ids that may be used; null before any are known. */
   #streams: ReadonlyMap<number, string> | null = null;
   #connection: Connection | null = null;
+  /** The proof that the gateway asked for on this connection, and did not get yet. */
+  #wish: EnrolmentWish | null = null;
   /** Looks whether a receipt is the gateway's answer to the last hello. */
   #helloRetry: ((receipt: Receipt) => void) | null = null;
   #running: Promise<void> | null = null;
@@ -433,6 +441,7 @@ export class Device extends EventEmitter<DeviceEvents> {
       session: this.#session.id,
       counter: this.#session.nextCounter(),
     });
+    this.#wish = null;
     const online = await this.#hello(wire.Hello.State.STATE_ONLINE);
     const connection = await Connection.open(
       {
@@ -459,6 +468,8 @@ export class Device extends EventEmitter<DeviceEvents> {
     }
     this.#connection = connection;
     this.#publishHello(connection, online);
+    // The settings may have come first.
+    this.#prove(connection);
     this.#tell('connected');
     const up = topicOf(this.#topicId, 'up');
     this.#sender.attach({
@@ -475,7 +486,7 @@ export class Device extends EventEmitter<DeviceEvents> {
    * A signed hello. Counters rise in the order login, birth, will: a will that arrives after the next login
    * is then older than it, so the gateway can tell that the device is back.
    */
-  async #hello(state: number): Promise<Uint8Array> {
+  async #hello(state: number, enrolment?: EnrolmentProof): Promise<Uint8Array> {
     const { signer, software } = this.#options;
     const isOnline = state === wire.Hello.State.STATE_ONLINE;
     const body = wire.Hello.encode({
@@ -492,6 +503,7 @@ export class Device extends EventEmitter<DeviceEvents> {
             .map(({ session, stream, firstSequence }) => ({ session, stream, firstSequence }))
         : [],
       software,
+      ...(enrolment === undefined ? {} : { enrolment }),
     }).finish();
     const input = signedMessageInput(
       'hello',
@@ -582,11 +594,35 @@ export class Device extends EventEmitter<DeviceEvents> {
     if (realm !== undefined && !equalBytes(realm, config.realm)) {
       throw new RangeError('config has another realm than the pinned one');
     }
-    const { gateway: _gateway, ...settings } = config;
+    const { gateway: _gateway, enrolment, ...settings } = config;
+    this.#wish = enrolment;
+    if (this.#connection !== null) this.#prove(this.#connection);
     this.#settings = settings;
     this.#setStreams(settings.streams);
     this.#changed.notify();
     this.#tell('config', settings);
+  }
+
+  /** Shows the gateway that the device holds its key, so that the registry can say so. */
+  #prove(connection: Connection): void {
+    const wish = this.#wish;
+    this.#wish = null;
+    // No contract checks Ed25519.
+    if (wish === null || this.#options.signer.publicKey.type === 'Ed25519') return;
+    void this.#sayProof(connection, wish);
+  }
+
+  async #sayProof(connection: Connection, { place, expiry }: EnrolmentWish): Promise<void> {
+    const { signer } = this.#options;
+    const message = enrolmentMessage(place, keyId(signer.publicKey), 'device', expiry);
+    try {
+      const signature = await signMessage(signer, message);
+      const hello = await this.#hello(wire.Hello.State.STATE_ONLINE, { expiry, signature });
+      if (this.#connection === connection) this.#publishHello(connection, hello);
+    } catch (cause) {
+      // What matters is signed elsewhere, and the gateway asks again with the next connection.
+      if (!(cause instanceof DeviceError)) throw cause;
+    }
   }
 
   #setStreams(streams: readonly DeviceStream[]): void {
@@ -594,15 +630,26 @@ export class Device extends EventEmitter<DeviceEvents> {
   }
 }
 
+type Enrolment = NonNullable<Config['enrolment']>;
+type EnrolmentProof = NonNullable<Hello['enrolment']>;
+
+/** What the gateway wants proven, and until when the proof is to count. */
+interface EnrolmentWish {
+  readonly place: EnrolmentPlace;
+  readonly expiry: number;
+}
+
 /** @throws RangeError for a body that no gateway writes. */
-function readConfig(body: Uint8Array): DeviceConfig & { readonly gateway: string } {
+function readConfig(
+  body: Uint8Array,
+): DeviceConfig & { readonly gateway: string; readonly enrolment: EnrolmentWish | null } {
   let decoded: ReturnType<typeof decodeConfig>;
   try {
     decoded = decodeConfig(body);
   } catch (cause) {
     throw new RangeError('config is no protobuf message of its kind', { cause });
   }
-  const { realm, streams, envelopeBytesMax, gateway, nextKeyHash } = decoded;
+  const { realm, streams, envelopeBytesMax, gateway, nextKeyHash, enrolment } = decoded;
   if (realm?.length !== 32) throw new RangeError('config has no realm of 32 bytes');
   const hasNextKey = (nextKeyHash?.length ?? 0) > 0;
   if (hasNextKey && nextKeyHash?.length !== 32) {
@@ -614,7 +661,22 @@ function readConfig(body: Uint8Array): DeviceConfig & { readonly gateway: string
     envelopeBytesMax: Math.min(envelopeBytesMax || ENVELOPE_BYTES_MAX, ENVELOPE_BYTES_MAX),
     gateway: gateway ?? '',
     nextKeyHash: hasNextKey && nextKeyHash ? new Uint8Array(nextKeyHash) : null,
+    enrolment: enrolment ? readEnrolment(enrolment, realm) : null,
   };
+}
+
+/** @throws RangeError when it is for another chain or iDAO than the statements are. */
+function readEnrolment(enrolment: Enrolment, realm: Uint8Array): EnrolmentWish {
+  const { registry, idao } = enrolment;
+  const chainId = enrolment.chainId ?? 0;
+  if (registry?.length !== 20 || idao?.length !== 20) {
+    throw new RangeError('config has an enrolment whose addresses are not 20 bytes');
+  }
+  const place = { chainId, registry: `0x${toHex(registry)}`, idao: `0x${toHex(idao)}` };
+  if (chainId < 1 || !equalBytes(realmOf(chainId, place.idao), realm)) {
+    throw new RangeError('config has an enrolment of another chain or iDAO than its realm');
+  }
+  return { place, expiry: enrolment.expiry ?? 0 };
 }
 
 function requireUrl(url: string): void {

@@ -3,12 +3,10 @@ import {
   DATASET_FILES,
   didFromKey,
   ENVELOPE_BYTES_MAX,
-  encodeSignedMessage,
+  type EnrolmentPlace,
   LOCAL_REALM,
   realmOf,
-  signedMessageInput,
   toHex,
-  wire,
 } from '@waystone/proto';
 import { startHttp } from './answers/index.js';
 import { loadKeys, loadToken } from './config/index.js';
@@ -27,6 +25,7 @@ import { ReceiptMaker } from './core/receipt-maker.js';
 import type { RelayRecord } from './core/relay.js';
 import type { GatewayView } from './core/view.js';
 import { publishedFolder, publishMetadata } from './dataset/published.js';
+import { DeviceConfigs, DeviceProofs } from './device-config.js';
 import { DiskKeeper } from './disk/disk-keeper.js';
 import { openForge } from './forge/open-forge.js';
 import { Broker } from './ingest/broker.js';
@@ -69,9 +68,6 @@ const DOUBT_KEPT_EVERY_MS = 600_000;
 /** How often the space on disk, and the clock, are looked at. */
 const DISK_EVERY_MS = 2_000;
 
-/** Signatures of settings kept, so that a fleet that comes back costs none. */
-const CONFIG_SIGNATURES_MAX = 20_000;
-
 /** Verifier threads: one core is left to the broker and the ledger, but two verifiers pay on two cores. */
 const VERIFIERS = 2;
 
@@ -106,7 +102,11 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     const forge = await openForge(config, {
       logger,
       isPaused: () => forgePause.isOn,
-      gateway: { id: toHex(key.id), publicKey: toHex(key.publicKey.bytes) },
+      gateway: {
+        id: toHex(key.id),
+        publicKey: toHex(key.publicKey.bytes),
+        sign: (message) => key.sign(message),
+      },
       journal: () => ledger.calls,
       datasets: {
         ready: async (limit) =>
@@ -115,6 +115,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
             url: `${config.http.publicUrl || httpAddress()}/entries/${dataset.root}`,
           })),
         entry: (root, index) => datasets.calls.entry(root, index),
+        proofs: async (deviceIds) =>
+          place === null ? [] : ledger.calls.proofsOf(place, deviceIds),
         publish: async (root) => {
           // Without a folder the gateway serves them itself, from where they were sealed.
           if (publishFolder !== '') await datasets.calls.publish(root, publishFolder);
@@ -138,6 +140,12 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         },
       },
     });
+    // LazAI's contracts know no devices.
+    const { registry } = forge.contracts;
+    const place: EnrolmentPlace | null =
+      registry === undefined || registry === '' || forge.idao === ''
+        ? null
+        : { chainId: forge.chainId, registry, idao: forge.idao };
     const realm = forge.idao === '' ? LOCAL_REALM : realmOf(forge.chainId, forge.idao);
     const httpAddress = (): string => `http://${hostInUrl(config.http.host)}:${http.port}`;
 
@@ -270,15 +278,16 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       duplicates += counts.duplicate;
       broker.decide(decisions);
     };
-    const configBody = wire.Config.encode({
+    const settings = {
       realm,
       streams: [...config.streams],
       envelopeBytesMax: ENVELOPE_BYTES_MAX,
       gateway: did,
       nextKeyHash: nextKeyId,
-    }).finish();
-    const configSignatures = new Map<number, Uint8Array>();
-    const logins = new LoginThread({ did, publicKey: key.publicKey }, onFatal);
+    };
+    const proofs = place === null ? null : await DeviceProofs.load(place, ledger.calls, clock);
+    const configs = new DeviceConfigs(key, settings, proofs);
+    const logins = new LoginThread({ did, publicKey: key.publicKey, enrolment: place }, onFatal);
     stops.push(() => logins.stop());
     const broker = await Broker.start(config.mqtt, {
       logger,
@@ -298,20 +307,14 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         const { session, counter, queuedSessions } = hello;
         const now = clock.nowUs();
         const fault = await ledger.calls.hello(device.id, session, counter, queuedSessions, now);
+        if (fault === null && hello.enrolment !== null)
+          await proofs?.keep(device.id, hello.enrolment);
         if (fault !== null || hello.wantedReceipts.length === 0) return fault;
         const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
         void receipts.owed(device, owed);
         return null;
       },
-      config: (device) => {
-        let signature = configSignatures.get(device.id);
-        if (signature === undefined) {
-          signature = key.sign(signedMessageInput('config', key.id, device.keyId, configBody));
-          if (configSignatures.size >= CONFIG_SIGNATURES_MAX) configSignatures.clear();
-          configSignatures.set(device.id, signature);
-        }
-        return encodeSignedMessage('config', configBody, signature);
-      },
+      config: (device) => configs.for(device),
       refusalReceipt: (device, payload, code, kind) =>
         receipts.refusal(device, payload, code, kind),
       count: (code) => metrics.refusals.inc({ code }),

@@ -3,6 +3,7 @@ export * from './bytes.js';
 export * from './checkpoint.js';
 export * from './codes.js';
 export * from './dataset-summary.js';
+export * from './enrolment.js';
 export * from './entry.js';
 export * from './envelope.js';
 export * from './frame.js';

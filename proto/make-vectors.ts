@@ -18,6 +18,7 @@ import {
 } from './checkpoint.js';
 import { CODES } from './codes.js';
 import { DatasetSummary } from './dataset-summary.js';
+import { enrolmentMessage, rotationMessage } from './enrolment.js';
 import { decodeEntry, encodeEntry } from './entry.js';
 import { encodeEnvelope, encodeFrames } from './envelope.js';
 import { encodeFrame, type Frame, wire } from './frame.js';
@@ -71,6 +72,21 @@ const CHAIN_ID = 31337;
 const IDAO = '0x5fbdb2315678afecb367f032d93f642f64180aa3';
 const STREAM = 7;
 const LOG_ID = filler('log id', 16);
+
+/** A registry, and when proofs for it end. */
+const ENROLMENT = { chainId: CHAIN_ID, registry: `0x${'7e'.repeat(20)}`, idao: IDAO };
+const EXPIRY = 1_900_000_000;
+
+function makeRotation() {
+  const [from, to] = [KEYS.secp256k1, KEYS.p256];
+  const [oldKeyId, newKeyId] = [keyId(from.publicKey), keyId(to.publicKey)];
+  const times = { drainUntil: EXPIRY - 86_400, expiry: EXPIRY };
+  const bytes = rotationMessage(ENROLMENT, { oldKeyId, newKeyId, ...times });
+  return {
+    ...{ oldKey: 'secp256k1', newKey: 'p256', ...ENROLMENT, ...times, bytes: hex(bytes) },
+    ...{ oldSignature: hex(from.sign(bytes)), newSignature: hex(to.sign(bytes)) },
+  };
+}
 /** 2018-07-27T06:40:00Z, the year of the drive that the demo replays. */
 const TIME_US = 1_532_673_600_000_000;
 
@@ -395,6 +411,17 @@ export function makeVectors() {
         [Number.MAX_SAFE_INTEGER, IDAO],
       ] as const
     ).map(([chainId, idao]) => ({ chainId, idao, realm: hex(realmOf(chainId, idao)) })),
+    enrolments: (['secp256k1', 'p256', 'gateway'] as const).map((name) => {
+      const key: TestKey = KEYS[name];
+      const kind = name === 'gateway' ? 'gateway' : 'device';
+      const bytes = enrolmentMessage(ENROLMENT, keyId(key.publicKey), kind, EXPIRY);
+      return {
+        key: name,
+        ...ENROLMENT,
+        ...{ kind, expiry: EXPIRY, bytes: hex(bytes), signature: hex(key.sign(bytes)) },
+      };
+    }),
+    rotation: makeRotation(),
     frames: Object.entries(FRAMES).map(([name, frame]) => {
       const bytes = encodeFrame(frame);
       return { name, fields: fieldsOf(frame), bytes: hex(bytes), leaf: hex(leafHash(bytes)) };

@@ -13,8 +13,10 @@ export const TAGS = {
   realm: tag('waystone/relm/1'),
   hello: tag('waystone/hell/1'),
   config: tag('waystone/conf/1'),
-  /** Reserved: a device's consent to be registered to an iDAO. */
+  /** A key's consent to be registered to an iDAO. */
   enrolment: tag('waystone/enrl/1'),
+  /** Two keys' word that one takes the place of the other. */
+  rotation: tag('waystone/rotn/1'),
   /** Reserved: a claim token's signature. */
   claim: tag('waystone/clam/1'),
 } as const;

@@ -12,6 +12,7 @@ import {
 } from './checkpoint.js';
 import { CODES, codeFromNumber } from './codes.js';
 import { DatasetSummary } from './dataset-summary.js';
+import { enrolmentMessage, rotationMessage } from './enrolment.js';
 import { decodeEntry, encodeEntry } from './entry.js';
 import { encodeEnvelope, readEnvelope, splitFrames } from './envelope.js';
 import {
@@ -116,6 +117,31 @@ describe('vectors/v1.json', () => {
   it.each(vectors.realms)('has the realm of $chainId and $idao', ({ chainId, idao, realm }) => {
     expect(hex(realmOf(chainId, idao))).toBe(realm);
     expect(hex(realmOf(chainId, idao.toUpperCase().replace('0X', '0x')))).toBe(realm);
+  });
+
+  it.each(vectors.enrolments)('has the enrolment of $key', (vector) => {
+    const { key, kind, expiry, bytes, signature } = vector;
+    const publicKey = keyNamed(key);
+    const message = enrolmentMessage(vector, keyId(publicKey), kind as 'device', expiry);
+    expect(hex(message)).toBe(bytes);
+    expect(message).toHaveLength(105);
+    expect(verifySignature(publicKey, message, bytesOf(signature))).toBe(true);
+  });
+
+  it('has a rotation that both keys signed', () => {
+    const { rotation } = vectors;
+    const [from, to] = [keyNamed(rotation.oldKey), keyNamed(rotation.newKey)];
+    const ids = { oldKeyId: keyId(from), newKeyId: keyId(to) };
+    const message = rotationMessage(rotation, { ...rotation, ...ids });
+    expect(hex(message)).toBe(rotation.bytes);
+    expect(message).toHaveLength(144);
+    expect(verifySignature(from, message, bytesOf(rotation.oldSignature))).toBe(true);
+    expect(verifySignature(to, message, bytesOf(rotation.newSignature))).toBe(true);
+  });
+
+  it('refuses places that are no addresses', () => {
+    const place = { chainId: 1, registry: '0x12', idao: `0x${'00'.repeat(20)}` };
+    expect(() => enrolmentMessage(place, new Uint8Array(32), 'device', 1)).toThrow(TypeError);
   });
 
   it.each(vectors.frames)('has frame $name', ({ fields, bytes, leaf }) => {

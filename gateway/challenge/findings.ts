@@ -1,5 +1,4 @@
-import { ECDH } from 'node:crypto';
-import { KEY_TYPES, type PublicKey } from '@waystone/proto';
+import { affineY, KEY_TYPES, type PublicKey } from '@waystone/proto';
 import type { ChallengeCall } from '../forge/challenge-client.js';
 
 /** Faults that a contract judges, by the number that it has there; 0 is reported and costs no bond. */
@@ -83,12 +82,6 @@ export class Notes {
 export function judgedKey(
   key: PublicKey,
 ): { keyType: number; publicKey: Uint8Array; y: Uint8Array } | null {
-  if (key.type === 'Ed25519') return null;
-  const curve = key.type === 'secp256k1' ? 'secp256k1' : 'prime256v1';
-  try {
-    const point = ECDH.convertKey(key.bytes, curve, undefined, undefined, 'uncompressed') as Buffer;
-    return { keyType: KEY_TYPES[key.type], publicKey: key.bytes, y: point.subarray(33) };
-  } catch {
-    return null;
-  }
+  const y = affineY(key);
+  return y === null ? null : { keyType: KEY_TYPES[key.type], publicKey: key.bytes, y };
 }

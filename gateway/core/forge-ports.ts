@@ -14,6 +14,15 @@ export interface ForgeKey {
   readonly publicKey: string;
 }
 
+/** A key's signature that it wants to be registered, see `enrolmentMessage` of `proto`. */
+export interface KeyProof {
+  readonly deviceId: string;
+  /** Last second in which it counts, Unix seconds. */
+  readonly expiry: number;
+  /** 64 bytes in hex. */
+  readonly signature: string;
+}
+
 /** A sealed dataset, ready to be forged. */
 export interface ForgeDataset {
   /** 32 hex digits. */
@@ -82,6 +91,8 @@ export interface ForgeDatasets {
    * @throws WaystoneError when the dataset's files are gone, RangeError when it has fewer entries.
    */
   entry(root: string, index: number): Promise<EntryProof>;
+  /** Proofs of devices that they hold their keys; those that gave none are left out. */
+  proofs(deviceIds: readonly string[]): Promise<KeyProof[]>;
   /** Puts the dataset's entries where its url says, before that goes on chain. @throws WaystoneError PUBLISH_FAILED. */
   publish(root: string): Promise<void>;
   /** Publishes the metadata, JSON, of a token that is minted; again, it replaces what was there. */

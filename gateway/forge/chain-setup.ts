@@ -1,11 +1,24 @@
+import { type EnrolmentPlace, enrolmentMessage, fromHex, KEY_TYPES, toHex } from '@waystone/proto';
 import { type BaseWallet, id, type JsonRpcProvider } from 'ethers';
 import { WaystoneError } from '../core/errors.js';
-import type { ForgeJournal, ForgeKey } from '../core/forge-ports.js';
+import type { ForgeJournal, ForgeKey, KeyProof } from '../core/forge-ports.js';
+import type { Logger } from '../core/logger.js';
 import { type ForgeContracts, KEY_KINDS } from './forge-contracts.js';
-import type { Submitter } from './submitter.js';
+import { CallRefused, type Submitter } from './submitter.js';
 
-/** Keys registered by one transaction: about 50,000 gas each, within any block. */
-const KEYS_PER_TRANSACTION = 100;
+/** Gas that one transaction of keys may take, within any block. */
+const GAS_PER_TRANSACTION = 6_000_000;
+
+/** Gas of a key alone, and what its proof adds; P-256 is dear where the chain has no precompile for it. */
+const GAS_PER_KEY = 40_000;
+const GAS_PER_PROOF: Readonly<Record<number, number>> = {
+  [KEY_TYPES.secp256k1]: 22_000,
+  [KEY_TYPES['P-256']]: 350_000,
+};
+
+/** A proof that ends sooner may be over when it is mined. */
+const PROOF_MARGIN_SECONDS = 600;
+const OWN_PROOF_SECONDS = 86_400;
 
 const PURPOSE = 'setup';
 
@@ -18,11 +31,15 @@ export interface ChainSetupOptions {
   readonly metadataBase: string;
   /** The gateway's own key: it signs checkpoints and receipts. */
   readonly gateway: ForgeKey;
+  /** Signs with it, 64 bytes over SHA-256 of the message; null leaves its registration without a proof. */
+  readonly sign: ((message: Uint8Array) => Uint8Array) | null;
 }
 
 export interface ChainSetupDeps {
   readonly journal: ForgeJournal;
   readonly submitter: Submitter;
+  readonly proofs: (deviceIds: readonly string[]) => Promise<KeyProof[]>;
+  readonly log: Logger;
   readonly operator: BaseWallet;
   /** Owner of the iDAO, where the gateway has that key; null leaves creating and appointing to the owner. */
   readonly owner: BaseWallet | null;
@@ -118,13 +135,74 @@ export class ChainSetup {
       if (standing === 'absent') missing.push(key);
       else this.#registered.add(key.deviceId);
     }
-    for (let from = 0; from < missing.length; from += KEYS_PER_TRANSACTION) {
-      const part = missing.slice(from, from + KEYS_PER_TRANSACTION);
-      const ids = part.map((key) => key.deviceId).sort();
-      const call = contracts.registerKeys(part, kind);
-      await this.#do(provider, this.#deps.operator, `keys:${id(ids.join())}`, call);
+    const proofs = await this.#proofs(provider, contracts, missing, kind);
+    for (const part of partsOf(missing, proofs)) {
+      await this.#registerPart(provider, contracts, part, kind, proofs);
       for (const key of part) this.#registered.add(key.deviceId);
     }
+  }
+
+  /** Registers keys in one transaction; without their proofs, should the contract not take one. */
+  async #registerPart(
+    provider: JsonRpcProvider,
+    contracts: ForgeContracts,
+    keys: readonly ForgeKey[],
+    kind: number,
+    proofs: ReadonlyMap<string, KeyProof>,
+  ): Promise<void> {
+    const names = id(
+      keys
+        .map((key) => key.deviceId)
+        .sort()
+        .join(),
+    );
+    const given = new Map(
+      [...proofs].filter(([name]) => keys.some((key) => key.deviceId === name)),
+    );
+    if (given.size > 0) {
+      const call = contracts.registerKeys(keys, kind, given);
+      try {
+        // Proofs come and go; each set of them is a call of its own.
+        return await this.#do(provider, this.#deps.operator, `keys:${id(call.data)}`, call);
+      } catch (error) {
+        if (!(error instanceof CallRefused)) throw error;
+        this.#deps.log.warn({ error: error.message }, 'keys are registered without their proofs');
+      }
+    }
+    const call = contracts.registerKeys(keys, kind);
+    await this.#do(provider, this.#deps.operator, `keys:${names}`, call);
+  }
+
+  /** Proofs that count for a while yet, by key id. */
+  async #proofs(
+    provider: JsonRpcProvider,
+    contracts: ForgeContracts,
+    keys: readonly ForgeKey[],
+    kind: number,
+  ): Promise<ReadonlyMap<string, KeyProof>> {
+    if (keys.length === 0) return new Map();
+    const now = (await provider.getBlock('latest'))?.timestamp ?? 0;
+    const place = {
+      chainId: this.#options.chainId,
+      registry: contracts.addresses.registry,
+      idao: contracts.idao,
+    };
+    const found =
+      kind === KEY_KINDS.device
+        ? await this.#deps.proofs(keys.map(({ deviceId }) => deviceId))
+        : this.#ownProof(place, now);
+    const lasting = found.filter(({ expiry }) => expiry > now + PROOF_MARGIN_SECONDS);
+    return new Map(lasting.map((proof) => [proof.deviceId, proof]));
+  }
+
+  /** The gateway holds its key, so it can always show it. */
+  #ownProof(place: EnrolmentPlace, now: number): KeyProof[] {
+    const { gateway, sign } = this.#options;
+    if (sign === null) return [];
+    const { deviceId } = gateway;
+    const expiry = now + OWN_PROOF_SECONDS;
+    const signature = sign(enrolmentMessage(place, fromHex(deviceId), 'gateway', expiry));
+    return [{ deviceId, expiry, signature: toHex(signature) }];
   }
 
   async #do(
@@ -157,4 +235,23 @@ export class ChainSetup {
       blockHash: block.hash,
     });
   }
+}
+
+/** Keys in as many transactions as their gas asks for. */
+function partsOf(
+  keys: readonly ForgeKey[],
+  proofs: ReadonlyMap<string, KeyProof>,
+): readonly (readonly ForgeKey[])[] {
+  const parts: ForgeKey[][] = [];
+  let gas = Number.POSITIVE_INFINITY;
+  for (const key of keys) {
+    const own = GAS_PER_KEY + (proofs.has(key.deviceId) ? (GAS_PER_PROOF[key.keyType] ?? 0) : 0);
+    if (gas + own > GAS_PER_TRANSACTION) {
+      parts.push([]);
+      gas = 0;
+    }
+    parts.at(-1)?.push(key);
+    gas += own;
+  }
+  return parts;
 }

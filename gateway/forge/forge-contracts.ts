@@ -1,4 +1,5 @@
-import type { BaseWallet, JsonRpcProvider } from 'ethers';
+import { affineY, fromHex, keyTypeFromNumber, toHex } from '@waystone/proto';
+import { type BaseWallet, type JsonRpcProvider, ZeroHash } from 'ethers';
 import {
   DAT__factory,
   type DatasetForge,
@@ -9,7 +10,7 @@ import {
   IDAOFactory__factory,
 } from '../contracts/types/index.js';
 import { WaystoneError } from '../core/errors.js';
-import type { ChainBlock, ForgeKey } from '../core/forge-ports.js';
+import type { ChainBlock, ForgeKey, KeyProof } from '../core/forge-ports.js';
 import type { ContractAddresses } from './addresses.js';
 import { hasCode } from './chain-client.js';
 import type { DatFacts } from './dat-metadata.js';
@@ -177,11 +178,37 @@ export class ForgeContracts {
     };
   }
 
-  registerKeys(keys: readonly ForgeKey[], kind: number): { to: string; data: string } {
-    const data = this.#registry.interface.encodeFunctionData('registerMany', [
-      this.idao,
-      keys.map((key) => ({ keyType: key.keyType, kind, publicKey: `0x${key.publicKey}` })),
-    ]);
+  /** @param proofs of those keys that have one, by key id. */
+  registerKeys(
+    keys: readonly ForgeKey[],
+    kind: number,
+    proofs: ReadonlyMap<string, KeyProof> = new Map(),
+  ): { to: string; data: string } {
+    const given = keys.map((key) => ({
+      keyType: key.keyType,
+      kind,
+      publicKey: `0x${key.publicKey}`,
+    }));
+    const { interface: calls } = this.#registry;
+    const data =
+      proofs.size === 0
+        ? calls.encodeFunctionData('registerMany', [this.idao, given])
+        : calls.encodeFunctionData('registerProven', [
+            this.idao,
+            given,
+            keys.map((key) => possessionOf(key, proofs.get(key.deviceId))),
+          ]);
     return { to: this.addresses.registry, data };
   }
+}
+
+const NO_PROOF = { expiry: 0, y: ZeroHash, signature: '0x' };
+
+/** A proof as the registry takes it; none for a key that cannot have one. */
+function possessionOf(key: ForgeKey, proof: KeyProof | undefined): typeof NO_PROOF {
+  const type = keyTypeFromNumber(key.keyType);
+  if (proof === undefined || type === null) return NO_PROOF;
+  const y = affineY({ type, bytes: fromHex(key.publicKey) });
+  if (y === null) return NO_PROOF;
+  return { expiry: proof.expiry, y: `0x${toHex(y)}`, signature: `0x${proof.signature}` };
 }

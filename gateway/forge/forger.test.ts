@@ -347,13 +347,14 @@ it('finds on chain what its journal has lost', async () => {
 
 function bind(
   from: MemoryDatasets,
-): Pick<MemoryDatasets, 'ready' | 'forged' | 'entry' | 'publish' | 'describe'> {
+): Pick<MemoryDatasets, 'ready' | 'forged' | 'entry' | 'publish' | 'describe' | 'proofs'> {
   return {
     ready: from.ready.bind(from),
     forged: from.forged.bind(from),
     entry: from.entry.bind(from),
     publish: from.publish.bind(from),
     describe: from.describe.bind(from),
+    proofs: from.proofs.bind(from),
   };
 }
 

@@ -72,6 +72,8 @@ export interface ForgerOptions {
   readonly idaoDescription: string;
   /** As {@link ChainSetupOptions.metadataBase}; default "". */
   readonly metadataBase?: string;
+  /** As {@link ChainSetupOptions.sign}; default null. */
+  readonly sign?: (message: Uint8Array) => Uint8Array;
   readonly gateway: ForgeKey;
   readonly terms: DatTerms;
   readonly confirmation: Confirmation;
@@ -194,10 +196,12 @@ export class Forger {
       },
     );
     this.#setup = new ChainSetup(
-      { ...options, metadataBase: options.metadataBase ?? '' },
+      { ...options, metadataBase: options.metadataBase ?? '', sign: options.sign ?? null },
       {
         journal: deps.journal,
         submitter: this.#submitter,
+        proofs: (deviceIds) => deps.datasets.proofs(deviceIds),
+        log: deps.log,
         operator: deps.operator,
         owner: deps.owner,
       },

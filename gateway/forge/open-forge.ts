@@ -9,7 +9,12 @@ const NONE_NOTE = 'no chain is configured (chain.network = "none"); datasets are
 export interface OpenForgeDeps {
   readonly logger: Logger;
   /** The gateway's key: its key id and compressed secp256k1 key, in hex. */
-  readonly gateway: { readonly id: string; readonly publicKey: string };
+  readonly gateway: {
+    readonly id: string;
+    readonly publicKey: string;
+    /** 64 bytes over SHA-256 of the message. */
+    readonly sign: (message: Uint8Array) => Uint8Array;
+  };
   /** Asked for once forging starts. */
   readonly journal: () => ForgeJournal & LazaiJournal;
   readonly datasets: ForgeDatasets;

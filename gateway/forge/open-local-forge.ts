@@ -84,6 +84,7 @@ export function openLocalForge(config: Config, deps: OpenForgeDeps): ForgeStage 
             keyType: KEY_TYPES.secp256k1,
             publicKey: deps.gateway.publicKey,
           },
+          sign: deps.gateway.sign,
           terms: config.dat,
           confirmation: { kind: 'durable' },
           bundle: {

@@ -45,6 +45,7 @@ export function openPublicForge(config: Config, deps: OpenForgeDeps): ForgeStage
           keyType: KEY_TYPES.secp256k1,
           publicKey: deps.gateway.publicKey,
         },
+        sign: deps.gateway.sign,
         terms: config.dat,
         confirmation: { kind: 'depth', blocks: chain.confirmations },
         genesisHash: settings.genesisHash,

@@ -234,7 +234,7 @@ describe('the stage of a public network', () => {
     const { deviceId, publicKey } = someKey('gateway');
     stage = await openForge(config(changes), {
       logger: new MemoryLog(),
-      gateway: { id: deviceId, publicKey },
+      gateway: { id: deviceId, publicKey, sign: () => new Uint8Array(64) },
       isPaused: () => false,
       // Nothing here gets as far as the journal.
       journal: () => ({}) as ForgeJournal & LazaiJournal,

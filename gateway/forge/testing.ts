@@ -11,6 +11,7 @@ import type {
   ForgeJournal,
   ForgeKey,
   ForgeResult,
+  KeyProof,
 } from '../core/forge-ports.js';
 import type { Logger } from '../core/logger.js';
 import { FORGE_JOURNAL_DDL, forgeJournalOperations } from '../ledger/forge-journal.js';
@@ -99,6 +100,13 @@ export class MemoryDatasets implements ForgeDatasets {
     const found = this.entries.get(root)?.[index];
     if (found === undefined) throw new RangeError(`no entry ${index} of ${root}`);
     return found;
+  }
+
+  /** By key id; what devices gave. */
+  readonly keyProofs = new Map<string, KeyProof>();
+
+  async proofs(deviceIds: readonly string[]): Promise<KeyProof[]> {
+    return deviceIds.flatMap((id) => this.keyProofs.get(id) ?? []);
   }
 
   /** Roots of published datasets. */

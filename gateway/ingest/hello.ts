@@ -1,6 +1,10 @@
 import {
   concatBytes,
   decodeHello,
+  type EnrolmentPlace,
+  enrolmentMessage,
+  type Hello,
+  keyId,
   normaliseSignature,
   openSignedMessage,
   type PublicKey,
@@ -29,6 +33,8 @@ export interface CheckedHello {
     readonly firstSequence: number;
   }[];
   readonly software: string;
+  /** Proof that the device holds its key, for the place that the gateway named; null when there is none that counts. */
+  readonly enrolment: { readonly expiry: number; readonly signature: Uint8Array } | null;
 }
 
 /** Checks a hello message. @returns it, or one sentence on why it is refused. */
@@ -36,6 +42,7 @@ export function readHello(
   payload: Uint8Array,
   device: PublicKey,
   gateway: PublicKey,
+  place: EnrolmentPlace | null = null,
 ): CheckedHello | { readonly fault: string } {
   try {
     const hello = decodeHello(
@@ -68,10 +75,25 @@ export function readHello(
         firstSequence: one.firstSequence ?? 0,
       })),
       software: (hello.software ?? '').slice(0, 128),
+      enrolment: readEnrolment(hello.enrolment, device, place),
     };
   } catch (error) {
     return { fault: messageOf(error) };
   }
+}
+
+/** A proof that is wrong is no proof, and no reason to refuse the hello. */
+function readEnrolment(
+  given: Hello['enrolment'],
+  device: PublicKey,
+  place: EnrolmentPlace | null,
+): CheckedHello['enrolment'] {
+  const expiry = given?.expiry ?? 0;
+  const signature = given?.signature;
+  if (place === null || signature?.length !== SIGNATURE_BYTES || expiry > UINT53_MAX) return null;
+  const message = enrolmentMessage(place, keyId(device), 'device', expiry);
+  const low = normaliseSignature(device.type, new Uint8Array(signature));
+  return verifyNative(device, message, low) ? { expiry, signature: low } : null;
 }
 
 /** As with envelopes and logins, a signer that gives high S is accepted. */

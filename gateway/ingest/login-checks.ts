@@ -1,4 +1,10 @@
-import { type PublicKey, parseDid, readLoginToken, toHex } from '@waystone/proto';
+import {
+  type EnrolmentPlace,
+  type PublicKey,
+  parseDid,
+  readLoginToken,
+  toHex,
+} from '@waystone/proto';
 import { verifyNative } from '../core/native-signature.js';
 import type { SecretHash } from '../core/relay.js';
 import { type CheckedHello, readHello } from './hello.js';
@@ -8,6 +14,8 @@ import { RelaySecrets } from './relay-secret.js';
 export interface Gateway {
   readonly did: string;
   readonly publicKey: PublicKey;
+  /** Where its devices are registered on chain; null where they are not. */
+  readonly enrolment: EnrolmentPlace | null;
 }
 
 /** What a login or hello costs to check: points on curves and signatures. Runs in the login thread. */
@@ -28,7 +36,7 @@ export function loginChecks(gateway: Gateway) {
 
     /** Reads a hello of a device. @returns it, or why it is refused. */
     hello: (payload: Uint8Array, device: PublicKey): CheckedHello | { fault: string } =>
-      readHello(payload, device, gateway.publicKey),
+      readHello(payload, device, gateway.publicKey, gateway.enrolment),
 
     /** Checks the secret of a relay. @returns null when it cannot be looked at now. */
     secret: (secret: string, kept: SecretHash): Promise<boolean | null> =>

@@ -30,7 +30,7 @@ export const DEVICE: DeviceRecord = {
 };
 
 /** The checks of the login thread, in this one. */
-const checks = loginChecks({ did: GATEWAY_DID, publicKey: GATEWAY.publicKey });
+const checks = loginChecks({ did: GATEWAY_DID, publicKey: GATEWAY.publicKey, enrolment: null });
 const CHECKS: LoginDeps['checks'] = {
   isDid: async (did) => checks.isDid(did),
   token: async (token, key) => checks.token(token, key),

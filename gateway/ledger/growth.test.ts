@@ -24,6 +24,8 @@ const INDEXED = ['id', 'rowid', 'log_index'];
 
 /** Queries that are asked rarely, or end soon, though their plan shows a walk; with the reason. */
 const RARE: readonly RegExp[] = [
+  // At start: when the proof of each device ends.
+  /SELECT device, expiry FROM device_proofs/,
   // Once a chain has lost blocks: all blocks that held something of ours.
   /SELECT number, max\(hash\) AS hash/,
   // The last of the closed sessions that are kept of one device, by an index over these alone.
@@ -114,6 +116,10 @@ function live(ledger: TestLedger, called: { operations: Set<string>; queries: Se
 
   const logId = Buffer.from(frozen.logId as Uint8Array).toString('hex');
   calls.forgeReady(16);
+  const place = { chainId: 1, registry: '0x1', idao: '0x2' };
+  calls.keepProof(1, place, 1, new Uint8Array(64));
+  calls.provenDevices(place);
+  calls.proofsOf(place, ['00'.repeat(32)]);
   const intent = { chainId: 1, kind: 'dataset' as const, logId, index: 0, payload: '{}' };
   calls.addIntent({ ...intent, key: 'a' });
   calls.addIntent({ ...intent, key: 's', kind: 'setup', logId: null, index: null });

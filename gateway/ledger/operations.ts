@@ -4,6 +4,7 @@ import type { DeviceRecord, LogHead, SealedDataset, SealingBatch } from '../core
 import type { BatchTable } from './batches.js';
 import type { Committer } from './committer.js';
 import type { Counters } from './counters.js';
+import { deviceProofOperations } from './device-proofs.js';
 import type { DeviceTable } from './devices.js';
 import { forgeDatasetOperations } from './forge-datasets.js';
 import { forgeJournalOperations } from './forge-journal.js';
@@ -113,6 +114,7 @@ export function ledgerOperations(deps: {
     ...journal,
     ...lazaiJournalOperations(db, journal),
     ...relayOperations(db),
+    ...deviceProofOperations(db),
   };
 }
 

@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import { WaystoneError } from '../core/errors.js';
 import { moveEnvelopesToFiles } from './batch-migration.js';
+import { DEVICE_PROOFS_DDL } from './device-proofs.js';
 import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { GROWTH_DDL } from './growth-migration.js';
 import { LAZAI_JOURNAL_DDL } from './lazai-journal.js';
@@ -148,6 +149,7 @@ CREATE TABLE pruned_sessions (
   RANGES_DDL,
   UNSYNCED_DDL,
   LAZAI_JOURNAL_DDL,
+  DEVICE_PROOFS_DDL,
 ];
 
 /** Version of the tables that this release reads and writes. */

@@ -266,7 +266,7 @@ function packed(items: readonly TestItem[], nextTicket: () => number): VerifiedB
 /** Makes the tables those of schema version 6, which knew no LazAI. */
 export function withoutLazai(db: Database.Database): void {
   db.exec(
-    `DROP TABLE lazai_file; DROP TABLE lazai_pin; DROP TABLE lazai_spend; DROP INDEX chain_intent_by_dataset;
+    `DROP TABLE device_proofs; DROP TABLE lazai_file; DROP TABLE lazai_pin; DROP TABLE lazai_spend; DROP INDEX chain_intent_by_dataset;
      PRAGMA user_version = 6`,
   );
 }

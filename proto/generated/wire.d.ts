@@ -1051,6 +1051,9 @@ export namespace waystone {
             /** Hello software. */
             software: string;
 
+            /** Hello enrolment. */
+            enrolment?: (waystone.v1.EnrolmentProof.$Properties|null);
+
             /**
              * Encodes the specified Hello message. Does not implicitly {@link waystone.v1.Hello.verify|verify} messages.
              * @param message Hello message or plain object to encode
@@ -1093,6 +1096,9 @@ export namespace waystone {
                 /** Hello software */
                 software?: (string|null);
 
+                /** Hello enrolment */
+                enrolment?: (waystone.v1.EnrolmentProof.$Properties|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
@@ -1112,6 +1118,69 @@ export namespace waystone {
                 /** STATE_OFFLINE value */
                 STATE_OFFLINE = 2
             }
+        }
+
+        /**
+         * Properties of an EnrolmentProof.
+         * @deprecated Use waystone.v1.EnrolmentProof.$Properties instead.
+         */
+        interface IEnrolmentProof extends waystone.v1.EnrolmentProof.$Properties {
+        }
+
+        /** Represents an EnrolmentProof. */
+        class EnrolmentProof {
+
+            /**
+             * Constructs a new EnrolmentProof.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: waystone.v1.EnrolmentProof.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** EnrolmentProof expiry. */
+            expiry: number;
+
+            /** EnrolmentProof signature. */
+            signature: Uint8Array;
+
+            /**
+             * Encodes the specified EnrolmentProof message. Does not implicitly {@link waystone.v1.EnrolmentProof.verify|verify} messages.
+             * @param message EnrolmentProof message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: waystone.v1.EnrolmentProof.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes an EnrolmentProof message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {waystone.v1.EnrolmentProof & waystone.v1.EnrolmentProof.$Shape} EnrolmentProof
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): waystone.v1.EnrolmentProof & waystone.v1.EnrolmentProof.$Shape;
+        }
+
+        namespace EnrolmentProof {
+
+            /** Properties of an EnrolmentProof. */
+            interface $Properties {
+
+                /** EnrolmentProof expiry */
+                expiry?: (number|null);
+
+                /** EnrolmentProof signature */
+                signature?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of an EnrolmentProof. */
+            type $Shape = waystone.v1.EnrolmentProof.$Properties;
         }
 
         /**
@@ -1217,6 +1286,9 @@ export namespace waystone {
             /** Config nextKeyHash. */
             nextKeyHash: Uint8Array;
 
+            /** Config enrolment. */
+            enrolment?: (waystone.v1.Config.Enrolment.$Properties|null);
+
             /**
              * Encodes the specified Config message. Does not implicitly {@link waystone.v1.Config.verify|verify} messages.
              * @param message Config message or plain object to encode
@@ -1256,12 +1328,90 @@ export namespace waystone {
                 /** Config nextKeyHash */
                 nextKeyHash?: (Uint8Array|null);
 
+                /** Config enrolment */
+                enrolment?: (waystone.v1.Config.Enrolment.$Properties|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a Config. */
             type $Shape = waystone.v1.Config.$Properties;
+
+            /**
+             * Properties of an Enrolment.
+             * @deprecated Use waystone.v1.Config.Enrolment.$Properties instead.
+             */
+            interface IEnrolment extends waystone.v1.Config.Enrolment.$Properties {
+            }
+
+            /** Represents an Enrolment. */
+            class Enrolment {
+
+                /**
+                 * Constructs a new Enrolment.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: waystone.v1.Config.Enrolment.$Properties);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+
+                /** Enrolment chainId. */
+                chainId: number;
+
+                /** Enrolment registry. */
+                registry: Uint8Array;
+
+                /** Enrolment idao. */
+                idao: Uint8Array;
+
+                /** Enrolment expiry. */
+                expiry: number;
+
+                /**
+                 * Encodes the specified Enrolment message. Does not implicitly {@link waystone.v1.Config.Enrolment.verify|verify} messages.
+                 * @param message Enrolment message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                static encode(message: waystone.v1.Config.Enrolment.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes an Enrolment message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns {waystone.v1.Config.Enrolment & waystone.v1.Config.Enrolment.$Shape} Enrolment
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): waystone.v1.Config.Enrolment & waystone.v1.Config.Enrolment.$Shape;
+            }
+
+            namespace Enrolment {
+
+                /** Properties of an Enrolment. */
+                interface $Properties {
+
+                    /** Enrolment chainId */
+                    chainId?: (number|null);
+
+                    /** Enrolment registry */
+                    registry?: (Uint8Array|null);
+
+                    /** Enrolment idao */
+                    idao?: (Uint8Array|null);
+
+                    /** Enrolment expiry */
+                    expiry?: (number|null);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+                }
+
+                /** Shape of an Enrolment. */
+                type $Shape = waystone.v1.Config.Enrolment.$Properties;
+            }
 
             /**
              * Properties of a Stream.

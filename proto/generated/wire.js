@@ -2689,6 +2689,7 @@ export const waystone = $root.waystone = (() => {
              * @property {Array.<Uint8Array>|null} [queuedSessions] Hello queuedSessions
              * @property {Array.<waystone.v1.StatementReference.$Properties>|null} [wantedReceipts] Hello wantedReceipts
              * @property {string|null} [software] Hello software
+             * @property {waystone.v1.EnrolmentProof.$Properties|null} [enrolment] Hello enrolment
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -2771,6 +2772,14 @@ export const waystone = $root.waystone = (() => {
             Hello.prototype.software = "";
 
             /**
+             * Hello enrolment.
+             * @member {waystone.v1.EnrolmentProof.$Properties|null|undefined} enrolment
+             * @memberof waystone.v1.Hello
+             * @instance
+             */
+            Hello.prototype.enrolment = null;
+
+            /**
              * Encodes the specified Hello message. Does not implicitly {@link waystone.v1.Hello.verify|verify} messages.
              * @function encode
              * @memberof waystone.v1.Hello
@@ -2800,6 +2809,8 @@ export const waystone = $root.waystone = (() => {
                         $root.waystone.v1.StatementReference.encode(message.wantedReceipts[i], writer.uint32(/* id 5, wireType 2 =*/42).fork(), _depth + 1).ldelim();
                 if (message.software != null && $Object.hasOwnProperty.call(message, "software") && message.software !== "")
                     writer.uint32(/* id 6, wireType 2 =*/50).string(message.software);
+                if (message.enrolment != null && $Object.hasOwnProperty.call(message, "enrolment"))
+                    $root.waystone.v1.EnrolmentProof.encode(message.enrolment, writer.uint32(/* id 7, wireType 2 =*/58).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -2896,6 +2907,12 @@ export const waystone = $root.waystone = (() => {
                                 delete message.software;
                             continue;
                         }
+                    case 7: {
+                            if (wireType !== 2)
+                                break;
+                            message.enrolment = $root.waystone.v1.EnrolmentProof.decode(reader, reader.size(), $undefined, _depth + 1, message.enrolment);
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -2930,6 +2947,162 @@ export const waystone = $root.waystone = (() => {
             })();
 
             return Hello;
+        })();
+
+        v1.EnrolmentProof = (function() {
+
+            /**
+             * Properties of an EnrolmentProof.
+             * @typedef {Object} waystone.v1.EnrolmentProof.$Properties
+             * @property {number|null} [expiry] EnrolmentProof expiry
+             * @property {Uint8Array|null} [signature] EnrolmentProof signature
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of an EnrolmentProof.
+             * @memberof waystone.v1
+             * @interface IEnrolmentProof
+             * @augments waystone.v1.EnrolmentProof.$Properties
+             * @deprecated Use waystone.v1.EnrolmentProof.$Properties instead.
+             */
+
+            /**
+             * Shape of an EnrolmentProof.
+             * @typedef {waystone.v1.EnrolmentProof.$Properties} waystone.v1.EnrolmentProof.$Shape
+             */
+
+            /**
+             * Constructs a new EnrolmentProof.
+             * @memberof waystone.v1
+             * @classdesc Represents an EnrolmentProof.
+             * @constructor
+             * @param {waystone.v1.EnrolmentProof.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const EnrolmentProof = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * EnrolmentProof expiry.
+             * @member {number} expiry
+             * @memberof waystone.v1.EnrolmentProof
+             * @instance
+             */
+            EnrolmentProof.prototype.expiry = 0;
+
+            /**
+             * EnrolmentProof signature.
+             * @member {Uint8Array} signature
+             * @memberof waystone.v1.EnrolmentProof
+             * @instance
+             */
+            EnrolmentProof.prototype.signature = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified EnrolmentProof message. Does not implicitly {@link waystone.v1.EnrolmentProof.verify|verify} messages.
+             * @function encode
+             * @memberof waystone.v1.EnrolmentProof
+             * @static
+             * @param {waystone.v1.EnrolmentProof.$Properties} message EnrolmentProof message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            EnrolmentProof.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.expiry != null && $Object.hasOwnProperty.call(message, "expiry") && (typeof message.expiry === "object" ? message.expiry.low || message.expiry.high : message.expiry !== 0))
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint64(message.expiry);
+                if (message.signature != null && $Object.hasOwnProperty.call(message, "signature") && message.signature.length)
+                    writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.signature);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes an EnrolmentProof message from the specified reader or buffer.
+             * @function decode
+             * @memberof waystone.v1.EnrolmentProof
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {waystone.v1.EnrolmentProof & waystone.v1.EnrolmentProof.$Shape} EnrolmentProof
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            EnrolmentProof.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.waystone.v1.EnrolmentProof();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.expiry = value;
+                            else
+                                delete message.expiry;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.signature = value;
+                            else
+                                delete message.signature;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return EnrolmentProof;
         })();
 
         v1.StatementReference = (function() {
@@ -3118,6 +3291,7 @@ export const waystone = $root.waystone = (() => {
              * @property {number|null} [envelopeBytesMax] Config envelopeBytesMax
              * @property {string|null} [gateway] Config gateway
              * @property {Uint8Array|null} [nextKeyHash] Config nextKeyHash
+             * @property {waystone.v1.Config.Enrolment.$Properties|null} [enrolment] Config enrolment
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -3191,6 +3365,14 @@ export const waystone = $root.waystone = (() => {
             Config.prototype.nextKeyHash = $util.newBuffer([]);
 
             /**
+             * Config enrolment.
+             * @member {waystone.v1.Config.Enrolment.$Properties|null|undefined} enrolment
+             * @memberof waystone.v1.Config
+             * @instance
+             */
+            Config.prototype.enrolment = null;
+
+            /**
              * Encodes the specified Config message. Does not implicitly {@link waystone.v1.Config.verify|verify} messages.
              * @function encode
              * @memberof waystone.v1.Config
@@ -3217,6 +3399,8 @@ export const waystone = $root.waystone = (() => {
                     writer.uint32(/* id 4, wireType 2 =*/34).string(message.gateway);
                 if (message.nextKeyHash != null && $Object.hasOwnProperty.call(message, "nextKeyHash") && message.nextKeyHash.length)
                     writer.uint32(/* id 5, wireType 2 =*/42).bytes(message.nextKeyHash);
+                if (message.enrolment != null && $Object.hasOwnProperty.call(message, "enrolment"))
+                    $root.waystone.v1.Config.Enrolment.encode(message.enrolment, writer.uint32(/* id 6, wireType 2 =*/50).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -3305,6 +3489,12 @@ export const waystone = $root.waystone = (() => {
                                 delete message.nextKeyHash;
                             continue;
                         }
+                    case 6: {
+                            if (wireType !== 2)
+                                break;
+                            message.enrolment = $root.waystone.v1.Config.Enrolment.decode(reader, reader.size(), $undefined, _depth + 1, message.enrolment);
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -3321,6 +3511,202 @@ export const waystone = $root.waystone = (() => {
                     throw $Error("missing end group");
                 return message;
             };
+
+            Config.Enrolment = (function() {
+
+                /**
+                 * Properties of an Enrolment.
+                 * @typedef {Object} waystone.v1.Config.Enrolment.$Properties
+                 * @property {number|null} [chainId] Enrolment chainId
+                 * @property {Uint8Array|null} [registry] Enrolment registry
+                 * @property {Uint8Array|null} [idao] Enrolment idao
+                 * @property {number|null} [expiry] Enrolment expiry
+                 * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+                 */
+
+                /**
+                 * Properties of an Enrolment.
+                 * @memberof waystone.v1.Config
+                 * @interface IEnrolment
+                 * @augments waystone.v1.Config.Enrolment.$Properties
+                 * @deprecated Use waystone.v1.Config.Enrolment.$Properties instead.
+                 */
+
+                /**
+                 * Shape of an Enrolment.
+                 * @typedef {waystone.v1.Config.Enrolment.$Properties} waystone.v1.Config.Enrolment.$Shape
+                 */
+
+                /**
+                 * Constructs a new Enrolment.
+                 * @memberof waystone.v1.Config
+                 * @classdesc Represents an Enrolment.
+                 * @constructor
+                 * @param {waystone.v1.Config.Enrolment.$Properties=} [properties] Properties to set
+                 * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+                 */
+                const Enrolment = function (properties) {
+                    if (properties)
+                        for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                };
+
+                /**
+                 * Enrolment chainId.
+                 * @member {number} chainId
+                 * @memberof waystone.v1.Config.Enrolment
+                 * @instance
+                 */
+                Enrolment.prototype.chainId = 0;
+
+                /**
+                 * Enrolment registry.
+                 * @member {Uint8Array} registry
+                 * @memberof waystone.v1.Config.Enrolment
+                 * @instance
+                 */
+                Enrolment.prototype.registry = $util.newBuffer([]);
+
+                /**
+                 * Enrolment idao.
+                 * @member {Uint8Array} idao
+                 * @memberof waystone.v1.Config.Enrolment
+                 * @instance
+                 */
+                Enrolment.prototype.idao = $util.newBuffer([]);
+
+                /**
+                 * Enrolment expiry.
+                 * @member {number} expiry
+                 * @memberof waystone.v1.Config.Enrolment
+                 * @instance
+                 */
+                Enrolment.prototype.expiry = 0;
+
+                /**
+                 * Encodes the specified Enrolment message. Does not implicitly {@link waystone.v1.Config.Enrolment.verify|verify} messages.
+                 * @function encode
+                 * @memberof waystone.v1.Config.Enrolment
+                 * @static
+                 * @param {waystone.v1.Config.Enrolment.$Properties} message Enrolment message or plain object to encode
+                 * @param {$protobuf.Writer} [writer] Writer to encode to
+                 * @returns {$protobuf.Writer} Writer
+                 */
+                Enrolment.encode = function (message, writer, _depth) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (_depth === $undefined)
+                        _depth = 0;
+                    if (_depth > $util.recursionLimit)
+                        throw $Error("max depth exceeded");
+                    if (message.chainId != null && $Object.hasOwnProperty.call(message, "chainId") && (typeof message.chainId === "object" ? message.chainId.low || message.chainId.high : message.chainId !== 0))
+                        writer.uint32(/* id 1, wireType 0 =*/8).uint64(message.chainId);
+                    if (message.registry != null && $Object.hasOwnProperty.call(message, "registry") && message.registry.length)
+                        writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.registry);
+                    if (message.idao != null && $Object.hasOwnProperty.call(message, "idao") && message.idao.length)
+                        writer.uint32(/* id 3, wireType 2 =*/26).bytes(message.idao);
+                    if (message.expiry != null && $Object.hasOwnProperty.call(message, "expiry") && (typeof message.expiry === "object" ? message.expiry.low || message.expiry.high : message.expiry !== 0))
+                        writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.expiry);
+                    if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                        for (let i = 0; i < message.$unknowns.length; ++i)
+                            writer.raw(message.$unknowns[i]);
+                    return writer;
+                };
+
+                /**
+                 * Decodes an Enrolment message from the specified reader or buffer.
+                 * @function decode
+                 * @memberof waystone.v1.Config.Enrolment
+                 * @static
+                 * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+                 * @param {number} [length] Message length if known beforehand
+                 * @returns {waystone.v1.Config.Enrolment & waystone.v1.Config.Enrolment.$Shape} Enrolment
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                Enrolment.decode = function (reader, length, _end, _depth, _target) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (_depth === $undefined)
+                        _depth = 0;
+                    if (_depth > $Reader.recursionLimit)
+                        throw $Error("max depth exceeded");
+                    let end, message, value;
+                    if (length === $undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw $RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = _target || new $root.waystone.v1.Config.Enrolment();
+                    while (reader.pos < end) {
+                        let start = reader.pos;
+                        let tag = reader.tag();
+                        if (tag === _end) {
+                            _end = $undefined;
+                            break;
+                        }
+                        let wireType = tag & 7;
+                        switch (tag >>>= 3) {
+                        case 1: {
+                                if (wireType !== 0)
+                                    break;
+                                if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                    message.chainId = value;
+                                else
+                                    delete message.chainId;
+                                continue;
+                            }
+                        case 2: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.bytes()).length)
+                                    message.registry = value;
+                                else
+                                    delete message.registry;
+                                continue;
+                            }
+                        case 3: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.bytes()).length)
+                                    message.idao = value;
+                                else
+                                    delete message.idao;
+                                continue;
+                            }
+                        case 4: {
+                                if (wireType !== 0)
+                                    break;
+                                if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                    message.expiry = value;
+                                else
+                                    delete message.expiry;
+                                continue;
+                            }
+                        }
+                        reader.skipType(wireType, _depth, tag);
+                        if (!reader.discardUnknown) {
+                            $util.makeProp(message, "$unknowns", false);
+                            (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                        }
+                    }
+                    if (length !== $undefined) {
+                        if (reader.pos !== end)
+                            throw $RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    if (_end !== $undefined)
+                        throw $Error("missing end group");
+                    return message;
+                };
+
+                return Enrolment;
+            })();
 
             Config.Stream = (function() {
 

@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Device, DeviceKey, type ReceiptEvent } from '@waystone/device-sdk';
 import { replayDrive } from '@waystone/firmware-bridge';
-import { toHex } from '@waystone/proto';
-import { Wallet } from 'ethers';
+import { keyFromDid, keyId, toHex } from '@waystone/proto';
+import { JsonRpcProvider, Wallet } from 'ethers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyPath } from '../../gateway/audit/verify.js';
 import { runCli } from '../../gateway/cli/cli.js';
 import type { Parts } from '../../gateway/cli/parts.js';
 import { processTerminal } from '../../gateway/cli/terminal.js';
+import { DeviceRegistry__factory } from '../../gateway/contracts/types/index.js';
 import type { DatasetStatus, GatewayStatus } from '../../gateway/core/view.js';
 import { RpcChainReader } from '../../gateway/forge/chain-reader.js';
 import { openChallenges, openDat, openIdao } from '../../gateway/forge/open-clients.js';
@@ -138,6 +139,17 @@ describe('a recorded drive', () => {
         signatures: 'challengeable on chain',
       });
     }
+  });
+
+  it('is of a device and a gateway that showed on chain that they hold their keys', async () => {
+    const { chain } = status;
+    const provider = new JsonRpcProvider(chain.rpcUrl, chain.chainId, { staticNetwork: true });
+    const registry = DeviceRegistry__factory.connect(chain.contracts.registry ?? '', provider);
+    for (const did of [key.did, gateway.did]) {
+      const record = await registry.recordOf(chain.idao, keyId(keyFromDid(did)));
+      expect([record.proven, record.revokedAt]).toEqual([true, 0n]);
+    }
+    provider.destroy();
   });
 
   it('has no fault that anyone could challenge', async () => {

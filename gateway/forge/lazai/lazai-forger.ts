@@ -80,7 +80,10 @@ export interface LazaiForgerOptions extends Omit<LazaiOptions, 'genesisHash'> {
 
 export interface LazaiForgerDeps {
   readonly journal: ForgeJournal & LazaiJournal;
-  readonly datasets: Pick<ForgeDatasets, 'ready' | 'publish' | 'entriesHash' | 'committed' | 'forged'>;
+  readonly datasets: Pick<
+    ForgeDatasets,
+    'ready' | 'publish' | 'entriesHash' | 'committed' | 'forged'
+  >;
   readonly operator: BaseWallet;
   readonly log: Logger;
   /** Asked on each new connection, before anything is sent. */
