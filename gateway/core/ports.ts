@@ -68,6 +68,19 @@ export interface BatchRow {
   readonly frames: Uint8Array;
 }
 
+/** What is left of a dataset that is withdrawn, in a batch file that no batch has yet. */
+export interface RestOfBatch {
+  readonly file: string;
+  /** At least 1. */
+  readonly entries: number;
+  readonly frames: number;
+  /** Bytes of frames. */
+  readonly bytes: number;
+  readonly lastReceivedAtUs: number;
+  /** Key ids in hex. */
+  readonly devices: readonly string[];
+}
+
 /** What the seal stage asks of the ledger; each call is one durable step. */
 export interface SealLedger {
   /** Closes open batches that are full or old, or all. @returns ids of those closed. */

@@ -22,8 +22,8 @@ export function diskQueries(db: Database.Database) {
   );
   const sums = db.prepare(
     `SELECT
-       COALESCE(SUM(size) FILTER (WHERE state IN ('sealed', 'committed')), 0) AS unforged,
-       COALESCE(SUM(size) FILTER (WHERE state IN ('forged', 'withdrawn') AND NOT is_removed), 0) AS forged,
+       COALESCE(SUM(size) FILTER (WHERE state IN ('sealed', 'committed', 'withdrawn')), 0) AS unforged,
+       COALESCE(SUM(size) FILTER (WHERE state = 'forged' AND NOT is_removed), 0) AS forged,
        COALESCE(SUM(stored), 0) AS ever
      FROM (
        SELECT state, is_removed, ${entryBytes} AS stored, ${entryBytes} + batches * ${FOLDER_BYTES} AS size

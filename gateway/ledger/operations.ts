@@ -1,6 +1,7 @@
 import { toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import type { DeviceRecord, LogHead, SealedDataset, SealingBatch } from '../core/ports.js';
+import type { OffenceCode } from '../core/withdrawal.js';
 import type { BatchTable } from './batches.js';
 import type { Committer } from './committer.js';
 import type { Counters } from './counters.js';
@@ -9,6 +10,7 @@ import { forgeDatasetOperations } from './forge-datasets.js';
 import { forgeJournalOperations } from './forge-journal.js';
 import { missingStatement, type RangeTable } from './ranges.js';
 import { relayOperations } from './relays.js';
+import { entryPlaces, withdrawalOperations } from './withdrawals.js';
 
 /** A statement of a device, named by where it begins. */
 export interface StatementReference {
@@ -22,6 +24,8 @@ export interface OwedReceipt {
   readonly stored: Uint8Array;
   readonly batch: number;
   readonly batchIndex: number;
+  /** Why its entry gets no DAT, or null. */
+  readonly offence: OffenceCode | null;
 }
 
 /**
@@ -36,8 +40,10 @@ export function ledgerOperations(deps: {
   counters: Counters;
   ranges: RangeTable;
   logId: Uint8Array;
+  dataFolder: string;
 }) {
   const { db, devices, batches, committer, counters, ranges } = deps;
+  const placeNow = entryPlaces(db);
   return {
     identity: (): { logId: Uint8Array; logSize: number } => ({
       logId: deps.logId,
@@ -84,7 +90,7 @@ export function ledgerOperations(deps: {
           | undefined;
         if (row === undefined) throw missingStatement(id);
         const stored = committer.storedReceipt(keyId, row);
-        return [{ stored, batch: row.batch, batchIndex: row.batch_index }];
+        return [{ stored, ...placeNow(row.batch, row.batch_index) }];
       });
     },
 
@@ -110,6 +116,7 @@ export function ledgerOperations(deps: {
     ...forgeDatasetOperations(db),
     ...forgeJournalOperations(db),
     ...relayOperations(db),
+    ...withdrawalOperations(db, deps.dataFolder),
   };
 }
 

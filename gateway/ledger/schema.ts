@@ -7,6 +7,7 @@ import { RANGES_DDL } from './ranges.js';
 import { RELAYS_DDL } from './relays.js';
 import { UNSYNCED_DDL } from './unsynced.js';
 import { PAGE_BYTES, WAL_BYTES_MAX, WAL_CHECKPOINT_PAGES } from './wal-keeper.js';
+import { WITHDRAWALS_DDL } from './withdrawals.js';
 
 /**
  * The ledger's tables. Ids are small integers; hashes, keys and envelopes are blobs; times are µs UTC.
@@ -146,6 +147,7 @@ CREATE TABLE pruned_sessions (
 `,
   RANGES_DDL,
   UNSYNCED_DDL,
+  WITHDRAWALS_DDL,
 ];
 
 /** Version of the tables that this release reads and writes. */

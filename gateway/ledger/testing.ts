@@ -159,6 +159,7 @@ export class TestLedger {
       counters: this.counters,
       ranges: this.ranges,
       logId: this.logId,
+      dataFolder,
     });
   }
 
@@ -268,6 +269,7 @@ export function withoutRanges(db: Database.Database): void {
   db.exec(
     `CREATE UNIQUE INDEX statements_by_range ON statements (session, stream, first);
      DROP TABLE ranges; DELETE FROM meta WHERE key = 'ranges_upto'; DROP TABLE unsynced;
+     DROP TABLE withdrawals; ALTER TABLE batches DROP COLUMN inspected_at_us;
      PRAGMA user_version = 4`,
   );
 }
