@@ -31,6 +31,13 @@ export interface DatasetStatus {
 /** Where a key stands in the registry. */
 export type KeyStanding = 'absent' | 'ours' | 'revoked' | 'foreign';
 
+/** A key in the registry. Times are those of blocks, in µs; null means never. */
+export interface KeyRecord {
+  readonly standing: KeyStanding;
+  readonly registeredAtUs: number | null;
+  readonly revokedAtUs: number | null;
+}
+
 /** Our contracts on one node: views, and the data of calls. */
 export class ForgeContracts {
   readonly addresses: ContractAddresses;
@@ -91,10 +98,19 @@ export class ForgeContracts {
   }
 
   async standingOf(keyId: string): Promise<KeyStanding> {
+    return (await this.keyRecord(keyId)).standing;
+  }
+
+  async keyRecord(keyId: string): Promise<KeyRecord> {
     const record = await this.#registry.recordOf(`0x${keyId}`);
-    if (record.registeredAt === 0n) return 'absent';
-    if (record.idao.toLowerCase() !== this.idao.toLowerCase()) return 'foreign';
-    return record.revokedAt === 0n ? 'ours' : 'revoked';
+    const [registeredAtUs, revokedAtUs] = [record.registeredAt, record.revokedAt].map((seconds) =>
+      seconds === 0n ? null : Number(seconds) * 1e6,
+    ) as [number | null, number | null];
+    const times = { registeredAtUs, revokedAtUs };
+    if (registeredAtUs === null) return { standing: 'absent', ...times };
+    const isOurs = record.idao.toLowerCase() === this.idao.toLowerCase();
+    if (!isOurs) return { standing: 'foreign', ...times };
+    return { standing: revokedAtUs === null ? 'ours' : 'revoked', ...times };
   }
 
   commit(record: DatasetRecord): { to: string; data: string } {

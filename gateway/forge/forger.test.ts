@@ -225,7 +225,10 @@ it('forges what is sealed: one DAT each, owned by the iDAO, in log order', async
 });
 
 it('mints with the terms that were set', async () => {
+  // Registers the device, so that the intent is the first thing after the clock is set.
   datasets.seal(1);
+  await settle(forger());
+  datasets.seal(1, { devices: [someKey('device a')] });
   // The chain judges expiry, so its time counts, whatever our own clock says.
   await jsonRpc(chain.url, 'evm_setNextBlockTimestamp', [1_900_000_000]);
   await settle(
@@ -236,7 +239,7 @@ it('mints with the terms that were set', async () => {
   );
   const provider = connectChain(chain.url, LOCAL_CHAIN_ID);
   const dat = DAT__factory.connect(chain.keys.contracts.dat, provider);
-  const tokenId = datasets.results[0]?.tokenId as string;
+  const tokenId = datasets.results[1]?.tokenId as string;
   // Every object has a valueOf already, so the contract's must be asked for by name.
   expect(await dat.getFunction('valueOf')(tokenId)).toBe(77n);
   expect(await dat.shareRatioOf(tokenId)).toBe(9n);
@@ -343,11 +346,14 @@ it('finds on chain what its journal has lost', async () => {
   );
 });
 
-function bind(from: MemoryDatasets): Pick<MemoryDatasets, 'ready' | 'forged' | 'entry'> {
+function bind(
+  from: MemoryDatasets,
+): Pick<MemoryDatasets, 'ready' | 'forged' | 'entry' | 'inspect'> {
   return {
     ready: from.ready.bind(from),
     forged: from.forged.bind(from),
     entry: from.entry.bind(from),
+    inspect: from.inspect.bind(from),
   };
 }
 
@@ -452,6 +458,15 @@ it('forges what can be forged, however many wait for their time', async () => {
 it('confirms by depth where that is the rule', async () => {
   datasets.seal(1);
   const made = forger({}, { confirmation: { kind: 'depth', blocks: 5 } });
+  // First the registration of its devices: nothing that rests on it is intended before.
+  expect(await made.pass()).toMatchObject({ more: false, wakeInMs: expect.any(Number) });
+  expect(made.status().datasets).toMatchObject([
+    { state: 'intent', waitsFor: expect.stringContaining('must have 5 blocks on it') },
+  ]);
+  await jsonRpc(chain.url, 'anvil_mine', ['0x4', '0x1']);
+  await made.pass();
+  expect(db.prepare("SELECT 1 FROM chain_intent WHERE kind = 'dataset'").all()).toEqual([]);
+  await jsonRpc(chain.url, 'anvil_mine', ['0x2', '0x1']);
   await made.pass();
   expect(datasets.results).toEqual([]);
   expect(made.status().datasets).toMatchObject([{ waitsFor: 'waits until its block is safe' }]);
@@ -487,7 +502,12 @@ async function forkAfter(made: Forger, first: ForgeDataset): Promise<unknown> {
     { confirmation: { kind: 'depth', blocks: 50 } },
   );
   await one.pass();
+  await jsonRpc(chain.url, 'anvil_mine', ['0x40', '0x1']);
+  await one.pass();
   const mark = await jsonRpc(chain.url, 'evm_snapshot');
+  // Devices that only the others have.
+  await made.pass();
+  await jsonRpc(chain.url, 'anvil_mine', ['0x40', '0x1']);
   await made.pass();
   return mark;
 }
@@ -661,8 +681,16 @@ describe('says what is missing', () => {
     );
     await other.pass();
     datasets.seal(1);
-    await expect(forger().pass()).rejects.toMatchObject({ code: 'FORGE_KEY_FOREIGN' });
+    expect(await forger().pass()).toMatchObject({ more: true });
+    expect([...datasets.withdrawn]).toEqual([
+      [0, { foreign: [someKey('device a').deviceId], revoked: [] }],
+    ]);
     expect(datasets.results).toEqual([]);
+    expect(forger().status().datasets).toEqual([]);
+    // The gateway's own key is in every dataset's record: nothing can be withdrawn for it.
+    datasets.seal(1, { devices: [someKey('device b')] });
+    const withKey = forger({}, { gateway: someKey('device a') });
+    await expect(withKey.pass()).rejects.toMatchObject({ code: 'FORGE_KEY_FOREIGN' });
   });
 });
 

@@ -12,8 +12,10 @@ import type {
   Intent,
 } from '../core/forge-ports.js';
 import type { Logger } from '../core/logger.js';
+import { isAboutOneDataset } from './about-one-dataset.js';
 import type { ContractAddresses } from './addresses.js';
 import { Answerer } from './answerer.js';
+import { BeforeCommit } from './before-commit.js';
 import { type BundleItem, Bundler } from './bundler.js';
 import { ChainProvider, type ChainProviderOptions } from './chain-provider.js';
 import { ChainSetup } from './chain-setup.js';
@@ -151,6 +153,7 @@ export class Forger {
   readonly #bundler: Bundler;
   readonly #answerer: Answerer;
   readonly #rewinds: RewindWatch;
+  readonly #beforeCommit: BeforeCommit;
   readonly #perPass: number;
   #connection: { urls: string; provider: ChainProvider } | null = null;
   #isPreflightDone = false;
@@ -195,6 +198,12 @@ export class Forger {
       owner: deps.owner,
     });
     const { chainId, contracts, confirmation, bundle = { datasetsMax: 1, gasMax: 0 } } = options;
+    const blocks = confirmation.kind === 'depth' ? confirmation.blocks : 0;
+    this.#beforeCommit = new BeforeCommit(
+      { idao: options.idao, blocks },
+      this.#setup,
+      deps.datasets,
+    );
     this.#bundler = new Bundler(
       { chainId, datasetForge: contracts.datasetForge, ...bundle },
       {
@@ -276,8 +285,13 @@ export class Forger {
     // Those that wait for their time stay ready; so many more are asked for that they hide no others.
     const holdsBack = this.#isPaused ? PAUSED : (this.#forbidsNew?.message ?? null);
     const ready = holdsBack !== null ? [] : await datasets.ready(intents.length + this.#perPass);
+    const fresh: ForgeDataset[] = [];
     for (const dataset of ready) {
       try {
+        if ((await journal.intent(this.#intentKey(dataset))) === null) {
+          fresh.push(dataset);
+          continue;
+        }
         const intent = await this.#intend(provider, dataset);
         // Confirmed before a crash, but not reported: only the report is left.
         if (intent.state === 'confirmed') await this.#report(intent);
@@ -297,11 +311,14 @@ export class Forger {
       if (isHeld) open.delete(intent.key);
       this.#note(intent, isHeld ? (holdsBack ?? '') : '');
     }
+    for (const dataset of fresh) this.#noteFresh(dataset, '');
     // Before anything else: an answer that is late costs the bond, whatever else stands in the way.
     const troubles = await this.#answerer.answer(
       provider,
       intents.filter(({ state }) => state !== 'finalised'),
     );
+    const inspected = await this.#inspect(provider, contracts, { fresh, open });
+    failure ??= inspected.failure;
     if (open.size === 0) {
       // Setting up needs no dataset, so that the first one finds everything ready.
       if (holdsBack === null) await this.#setup.ensure(provider, contracts);
@@ -310,7 +327,7 @@ export class Forger {
       await this.#confirm(provider, []);
       failure ??= this.#isPaused ? null : this.#forbidsNew;
       if (failure !== null) throw failure;
-      return { more: false, wakeInMs: null };
+      return { more: inspected.withdrawn > 0, wakeInMs: inspected.wakeInMs };
     }
 
     await this.#setup.ensure(provider, contracts);
@@ -351,8 +368,67 @@ export class Forger {
     failure ??= this.#isPaused ? null : this.#forbidsNew;
     if (failure !== null) throw failure;
     let wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
-    if (confirmed < finalised.length) wakeInMs = Math.min(wakeInMs ?? DEPTH_LOOK_MS, DEPTH_LOOK_MS);
-    return { more: forged === this.#perPass && confirmed > 0, wakeInMs };
+    if (confirmed < finalised.length || inspected.wakeInMs !== null) {
+      wakeInMs = Math.min(wakeInMs ?? DEPTH_LOOK_MS, DEPTH_LOOK_MS);
+    }
+    const more = (forged === this.#perPass && confirmed > 0) || inspected.withdrawn > 0;
+    return { more, wakeInMs };
+  }
+
+  /**
+   * Judges what may be committed next. What is in order has its intent in `open` afterwards; what is not, is no longer
+   * there.
+   */
+  async #inspect(
+    provider: ChainProvider,
+    contracts: ForgeContracts,
+    { fresh, open }: { fresh: readonly ForgeDataset[]; open: Map<string, Intent> },
+  ): Promise<{ withdrawn: number; wakeInMs: number | null; failure: unknown }> {
+    const result = { withdrawn: 0, wakeInMs: null as number | null, failure: null as unknown };
+    const unbegun: Intent[] = [];
+    for (const intent of open.values()) {
+      if (intent.state === 'intent' && (await this.#isFree(intent, 'commit'))) unbegun.push(intent);
+    }
+    const candidates = [
+      ...fresh,
+      ...unbegun.map((intent) => ({
+        ...idOf(intent),
+        devices: readPayload(intent.payload).devices,
+      })),
+    ];
+    if (candidates.length === 0) return result;
+    await this.#setup.ensure(provider, contracts);
+    const head = provider.head?.number ?? 0;
+    const judgements = await this.#beforeCommit.judge(provider, contracts, candidates, head);
+    for (const [k, judgement] of judgements.entries()) {
+      const dataset = fresh[k];
+      const key = this.#intentKey(candidates[k] as ForgeDatasetId);
+      let error: unknown = null;
+      try {
+        if (judgement.kind === 'fault') throw judgement.error;
+        if (judgement.kind === 'in order') {
+          if (dataset !== undefined) open.set(key, await this.#intend(provider, dataset));
+          continue;
+        }
+      } catch (caught) {
+        if (!isAboutOneDataset(caught)) throw caught;
+        error = caught;
+      }
+      open.delete(key);
+      if (judgement.kind === 'withdrawn') {
+        result.withdrawn += 1;
+        this.#waiting.delete(key);
+      } else if (judgement.kind === 'waits') {
+        result.wakeInMs = DEPTH_LOOK_MS;
+        this.#noteFresh(candidates[k] as ForgeDatasetId, judgement.why);
+      } else {
+        result.failure ??= error;
+        this.#noteFresh(candidates[k] as ForgeDatasetId, messageOf(error));
+        const facts = { logId: candidates[k]?.logId, index: candidates[k]?.index };
+        this.#deps.log.error({ ...facts, error: messageOf(error) }, 'a dataset cannot be forged');
+      }
+    }
+    return result;
   }
 
   /**
@@ -744,6 +820,12 @@ export class Forger {
     this.#setup.forget();
   }
 
+  /** Of a dataset that may have no intent yet. */
+  #noteFresh({ logId, index }: ForgeDatasetId, waitsFor: string): void {
+    const key = this.#intentKey({ logId, index });
+    this.#waiting.set(key, { logId, index, state: 'intent', waitsFor });
+  }
+
   #note(intent: Intent, waitsFor: string): void {
     this.#waiting.set(intent.key, { ...idOf(intent), state: intent.state, waitsFor });
   }
@@ -809,14 +891,6 @@ function mayBeLater(error: unknown): never {
     throw new NotYet('it is being done already, as a node says that knows more', 0);
   }
   throw error;
-}
-
-function isAboutOneDataset(error: unknown): boolean {
-  if (error instanceof CallRefused) return true;
-  return (
-    error instanceof WaystoneError &&
-    ['FORGE_RECORD_MISMATCH', 'FORGE_KEY_FOREIGN', 'FORGE_VOID'].includes(error.code)
-  );
 }
 
 function isUnreachable(error: unknown): boolean {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
 import type {
+  DevicesOnChain,
   EntryProof,
   ForgeDataset,
   ForgeDatasetId,
@@ -89,7 +90,21 @@ export class MemoryDatasets implements ForgeDatasets {
   }
 
   async ready(limit: number): Promise<ForgeDataset[]> {
-    return this.#sealed.filter(({ index }) => !this.#results.has(index)).slice(0, limit);
+    return this.#sealed
+      .filter(({ index }) => !this.#results.has(index) && !this.withdrawn.has(index))
+      .slice(0, limit);
+  }
+
+  /** Datasets with devices of other iDAOs; these have no entries that could tell them apart. */
+  readonly withdrawn = new Map<number, DevicesOnChain>();
+
+  async inspect(
+    { index }: ForgeDatasetId,
+    devices: DevicesOnChain,
+  ): Promise<'in order' | 'withdrawn'> {
+    if (devices.foreign.length === 0) return 'in order';
+    this.withdrawn.set(index, devices);
+    return 'withdrawn';
   }
 
   /** Entries by root; those of made-up datasets are nowhere. */

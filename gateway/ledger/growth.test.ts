@@ -190,7 +190,9 @@ function live(ledger: TestLedger, called: { operations: Set<string>; queries: Se
   queries.prunedDatasets(DID, SESSION, 1, 10);
   expect(queries.refusals(10)).toHaveLength(2);
   calls.markRemoved(1, NOW_US);
-  queries.unlikeReceipt([makeEnvelope(KEY, { session: SESSION, first: 9 }).subarray(8, 288)]);
+  queries.unlikeReceipt(
+    makeEnvelope(KEY, { session: SESSION, first: 9, count: 9 }).subarray(8, 288),
+  );
 
   ledger.commit([item(20)], () => calls.closeDue(NOW_US, true));
   ledger.sealAll(NOW_US);

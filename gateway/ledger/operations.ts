@@ -21,6 +21,8 @@ export interface StatementReference {
 
 /** What a device is owed for one statement. */
 export interface OwedReceipt {
+  /** Hash of the statement. */
+  readonly statement: Uint8Array;
   readonly stored: Uint8Array;
   readonly batch: number;
   readonly batchIndex: number;
@@ -90,7 +92,7 @@ export function ledgerOperations(deps: {
           | undefined;
         if (row === undefined) throw missingStatement(id);
         const stored = committer.storedReceipt(keyId, row);
-        return [{ stored, ...placeNow(row.batch, row.batch_index) }];
+        return [{ statement: row.hash, stored, ...placeNow(row.batch, row.batch_index) }];
       });
     },
 

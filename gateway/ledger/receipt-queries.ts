@@ -1,4 +1,10 @@
-import { leafHash, readStatement, STATEMENT_BYTES, statementHash } from '@waystone/proto';
+import {
+  ENTRY_BYTES,
+  leafHash,
+  readStatement,
+  STATEMENT_BYTES,
+  statementHash,
+} from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import { STATEMENT_AT_OR_BEFORE } from './ranges.js';
 
@@ -11,12 +17,13 @@ export function receiptQueries(db: Database.Database) {
   );
   return {
     /**
-     * Which of these entries, each of 280 bytes, are not those that a receipt `stored` names. An entry whose row is
+     * Which of these entries, 280 bytes each in one piece, are not those that a receipt `stored` names. An entry whose row is
      * pruned is not known to differ.
      */
-    unlikeReceipt: (entries: readonly Uint8Array[]): number[] => {
+    unlikeReceipt: (entries: Uint8Array): number[] => {
       const found: number[] = [];
-      for (const [k, entry] of entries.entries()) {
+      for (let k = 0; k * ENTRY_BYTES < entries.length; k++) {
+        const entry = entries.subarray(k * ENTRY_BYTES, (k + 1) * ENTRY_BYTES);
         const { statement } = readStatement(entry.subarray(0, STATEMENT_BYTES));
         if (statement === undefined) continue;
         const { device, session, stream, firstSequence: sequence } = statement;

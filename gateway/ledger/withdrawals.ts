@@ -7,7 +7,7 @@ import { crashPoint } from '../core/crash-point.js';
 import { syncFolderNow } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
 import type { ForgeDatasetId } from '../core/forge-ports.js';
-import type { RestOfBatch } from '../core/ports.js';
+import type { DatasetToInspect, RestOfBatch, WithdrawRequest } from '../core/ports.js';
 import type { OffenceCode, Offender } from '../core/withdrawal.js';
 
 /** Part of a schema version: sealed datasets that are not committed, and which ones were looked into. */
@@ -94,29 +94,6 @@ function lookUp(offenders: Buffer, index: number): { before: number; code: Offen
   return { before: low, code: code as OffenceCode | null };
 }
 
-/** What the ledger knows of a dataset that is about to be committed. */
-export interface DatasetToInspect {
-  readonly batch: number;
-  readonly root: string;
-  readonly manifestHash: string;
-  readonly count: number;
-  readonly minTimeUs: number;
-  readonly maxTimeUs: number;
-  readonly lastReceivedAtUs: number;
-  readonly inspectedAtUs: number | null;
-  readonly isWithdrawn: boolean;
-}
-
-export interface WithdrawRequest {
-  readonly batch: number;
-  /** The chain on which it is not; its intent there is closed. */
-  readonly chainId: number;
-  readonly offenders: readonly Offender[];
-  /** null when nothing is left. */
-  readonly rest: RestOfBatch | null;
-  readonly atUs: number;
-}
-
 /** What becomes of sealed datasets before they are committed. */
 export function withdrawalOperations(db: Database.Database, dataFolder: string) {
   const findToInspect = db.prepare(
@@ -165,12 +142,7 @@ export function withdrawalOperations(db: Database.Database, dataFolder: string) 
         state !== 'intent' ||
         hasTransactions.get(key) !== undefined ||
         findBegun.get({ key }) !== undefined;
-      if (isBegun) {
-        throw new WaystoneError(
-          'FORGE_INTENT_BEGUN',
-          `dataset ${logIndex} of log ${toHex(logId)} holds entries that may not be committed, but a transaction that commits it was signed before; it is held back until the chain shows what became of that`,
-        );
-      }
+      if (isBegun) throw begun(logId, logIndex);
       deleteIntent.run(key);
     }
   };
@@ -212,6 +184,7 @@ export function withdrawalOperations(db: Database.Database, dataFolder: string) 
         lastReceivedAtUs: row.last_received_at_us,
         inspectedAtUs: row.inspected_at_us,
         isWithdrawn: row.state === 'withdrawn',
+        wasOnChain: row.state === 'committed' || row.state === 'forged',
       };
     },
     markInspected: (batch: number, nowUs: number): void => void setInspected.run(nowUs, batch),
@@ -228,6 +201,9 @@ export function withdrawalOperations(db: Database.Database, dataFolder: string) 
       const row = findBatch.get(batch) as
         | { state: string; log_id: Buffer; log_index: number }
         | undefined;
+      if (row?.state === 'committed' || row?.state === 'forged') {
+        throw begun(row.log_id, row.log_index);
+      }
       if (row?.state !== 'sealed') {
         throw new WaystoneError(
           'LEDGER_BROKEN',
@@ -241,4 +217,11 @@ export function withdrawalOperations(db: Database.Database, dataFolder: string) 
       return successor;
     },
   };
+}
+
+function begun(logId: Buffer, logIndex: number): WaystoneError {
+  return new WaystoneError(
+    'FORGE_INTENT_BEGUN',
+    `dataset ${logIndex} of log ${toHex(logId)} holds entries that may not be committed, but a transaction that commits it was signed before; it is held back until the chain shows what became of that`,
+  );
 }
