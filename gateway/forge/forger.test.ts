@@ -483,10 +483,13 @@ it('forges again, once, what a reorg took', async () => {
   expect((await mintedOnChain()).balance).toBe(2);
   // Back to right after the first dataset, then blocks that know nothing of the second.
   await jsonRpc(chain.url, 'evm_revert', [fork]);
-  await jsonRpc(chain.url, 'anvil_mine', ['0x9']);
+  await jsonRpc(chain.url, 'anvil_mine', ['0x60', '0x1']);
   expect((await mintedOnChain()).balance).toBe(1);
+  // A device went with it, which has to be as deep again as a dataset.
   await made.pass();
-  await jsonRpc(chain.url, 'anvil_mine', ['0x40']);
+  await jsonRpc(chain.url, 'anvil_mine', ['0x40', '0x1']);
+  await made.pass();
+  await jsonRpc(chain.url, 'anvil_mine', ['0x40', '0x1']);
   await settle(made);
   await expectOneDatEach();
   expectJournalRules();
