@@ -104,6 +104,10 @@ function compareWithBatch(
     report.find(CHECK, 'FORGE_INTENT_DIFFERS', what, facts);
     return;
   }
+  if (batch.state === 'withdrawn') {
+    const what = `intent ${intent.key} is for ${name}, which was withdrawn`;
+    report.find(CHECK, 'FORGE_INTENT_DIFFERS', what, facts);
+  }
   const { record } = payload;
   const pairs: readonly (readonly [string, unknown, unknown])[] = [
     ['key', intent.key, `dataset:${intent.chain_id}:${keyOf(payload)}`],
