@@ -8,6 +8,7 @@ import {
   DAT__factory,
   type DatasetForge,
   DatasetForge__factory,
+  DeviceRegistry__factory,
 } from '../contracts/types/index.js';
 import type { ForgeDataset, ForgeJournal } from '../core/forge-ports.js';
 import { DEFAULT_IDAO_SALT, idaoAddress } from './addresses.js';
@@ -426,6 +427,33 @@ it('refuses a dataset that changed after its intent was written', async () => {
   const made = forger({ datasets: { ...bind(changed), committed: async () => undefined } });
   await expect(made.pass()).rejects.toMatchObject({ code: 'FORGE_RECORD_MISMATCH' });
   expect(changed.results).toEqual([]);
+});
+
+it('looks at the devices again before it commits what it intended long ago', async () => {
+  datasets.seal(1);
+  await settle(forger());
+  datasets.seal(2);
+  const crashed = forger({ crashPoint: crashAt('forge:intent') });
+  await expect(crashed.pass()).rejects.toThrow(Crash);
+  const provider = connectChain(chain.url, LOCAL_CHAIN_ID);
+  const { owner, contracts } = chain.keys;
+  const registry = DeviceRegistry__factory.connect(contracts.registry, owner.connect(provider));
+  const { deviceId } = someKey('device a');
+  await (await registry.revoke(`0x${deviceId}`)).wait(1, 5_000);
+  const { timestamp } = (await provider.getBlock('latest')) as { timestamp: number };
+  provider.destroy();
+  datasets.isLate = true;
+  const made = forger();
+  await made.pass();
+  const against = { foreign: [], revoked: [[deviceId, timestamp * 1e6]] };
+  expect([...datasets.withdrawn]).toEqual([
+    [2, against],
+    [1, against],
+  ]);
+  expect(datasets.results.map(({ index }) => index)).toEqual([0]);
+  const commits = db.prepare("SELECT COUNT(*) FROM chain_tx WHERE purpose = 'commit'").pluck();
+  expect(commits.get()).toBe(1);
+  expect(made.status().datasets).toEqual([]);
 });
 
 it('lets a dataset from the future wait, and says until when', async () => {

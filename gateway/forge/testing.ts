@@ -95,14 +95,17 @@ export class MemoryDatasets implements ForgeDatasets {
       .slice(0, limit);
   }
 
-  /** Datasets with devices of other iDAOs; these have no entries that could tell them apart. */
+  /** What was withdrawn, and what the chain said; these have no entries that could tell more. */
   readonly withdrawn = new Map<number, DevicesOnChain>();
+  /** Whether entries of devices that were revoked came too late. */
+  isLate = false;
 
   async inspect(
     { index }: ForgeDatasetId,
     devices: DevicesOnChain,
   ): Promise<'in order' | 'withdrawn'> {
-    if (devices.foreign.length === 0) return 'in order';
+    const isLate = this.isLate && devices.revoked.length > 0;
+    if (devices.foreign.length === 0 && !isLate) return 'in order';
     this.withdrawn.set(index, devices);
     return 'withdrawn';
   }

@@ -1,9 +1,13 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Device, DeviceKey, type ReceiptEvent } from '@waystone/device-sdk';
 import { fromHex, keyId, toHex } from '@waystone/proto';
+import Database from 'better-sqlite3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fsck } from '../../gateway/fsck/fsck.js';
+import { restoreBackup } from '../../gateway/ledger/restore.js';
 import { allForged, sealAndForge } from '../faults/at-rest.js';
 import { revokeOnChain } from '../faults/other-idao.js';
 import { datasetsFolder, listDatasets, proveDatasets } from '../faults/stored-datasets.js';
@@ -154,8 +158,40 @@ it('is understood by fsck and survives a restart', async () => {
   const { exitCode, findings } = await fsck({ home, dataFolder: join(home, 'data') });
   expect(findings.filter(({ severity }) => severity === 'fault')).toEqual([]);
   expect(exitCode).toBe(0);
+
+  // A rest that is not what was left, and a withdrawal that nothing explains, are found.
+  for (const sql of [
+    "UPDATE withdrawals SET offenders = x'000000000007000000020007000000040007000000060007'",
+    'DELETE FROM withdrawals',
+  ]) {
+    const copy = await mkdtemp(join(tmpdir(), 'waystone-test-'));
+    await cp(home, copy, { recursive: true });
+    const db = new Database(join(copy, 'data', 'ledger.sqlite'));
+    db.exec(sql);
+    db.close();
+    const found = (await fsck({ home: copy, dataFolder: join(copy, 'data') })).findings;
+    expect(found.map(({ code }) => code)).toContain('WITHDRAWAL_WRONG');
+    await removeHome(copy);
+  }
   gateway = await startInProcess(home, { network: 'local', clock });
   expect(await allForged(gateway)).toBe(3);
+});
+
+it('is in a backup, and in what is restored from it', async () => {
+  const folder = join(home, 'backup');
+  await gateway.ask('POST', '/v1/backup', { folder });
+  const copy = await mkdtemp(join(tmpdir(), 'waystone-test-'));
+  await cp(home, copy, { recursive: true });
+  const dataFolder = join(copy, 'data');
+  // The local chain is in no backup.
+  for (const name of ['ledger.sqlite', 'datasets', 'batches']) {
+    await rm(join(dataFolder, name), { recursive: true });
+  }
+  const { datasets } = await restoreBackup({ backup: folder, dataFolder, home: copy });
+  expect(datasets).toBe(4);
+  const { findings } = await fsck({ home: copy, dataFolder });
+  expect(findings.filter(({ severity }) => severity === 'fault')).toEqual([]);
+  await removeHome(copy);
 });
 
 it('commits nothing of a dataset whose file was changed, and says so', async () => {
