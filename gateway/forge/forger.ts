@@ -155,6 +155,8 @@ export class Forger {
   readonly #rewinds: RewindWatch;
   readonly #beforeCommit: BeforeCommit;
   readonly #perPass: number;
+  /** Datasets that the last look could neither intend nor withdraw: they stay ready, and must hide no others. */
+  #stuck = 0;
   #connection: { urls: string; provider: ChainProvider } | null = null;
   #isPreflightDone = false;
   #windowSeconds: number | null = null;
@@ -284,7 +286,8 @@ export class Forger {
     let failure: unknown = null;
     // Those that wait for their time stay ready; so many more are asked for that they hide no others.
     const holdsBack = this.#isPaused ? PAUSED : (this.#forbidsNew?.message ?? null);
-    const ready = holdsBack !== null ? [] : await datasets.ready(intents.length + this.#perPass);
+    const ready =
+      holdsBack !== null ? [] : await datasets.ready(intents.length + this.#stuck + this.#perPass);
     const fresh: ForgeDataset[] = [];
     for (const dataset of ready) {
       try {
@@ -399,6 +402,7 @@ export class Forger {
     if (candidates.length === 0) return result;
     await this.#setup.ensure(provider, contracts);
     const head = provider.head?.number ?? 0;
+    this.#stuck = 0;
     const judgements = await this.#beforeCommit.judge(provider, contracts, candidates, head);
     for (const [k, judgement] of judgements.entries()) {
       const dataset = fresh[k];
@@ -415,6 +419,7 @@ export class Forger {
         error = caught;
       }
       open.delete(key);
+      if (judgement.kind !== 'withdrawn') this.#stuck += 1;
       if (judgement.kind === 'withdrawn') {
         result.withdrawn += 1;
         this.#waiting.delete(key);
