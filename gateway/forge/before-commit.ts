@@ -13,6 +13,11 @@ import type { ForgeContracts, KeyRecord } from './forge-contracts.js';
 /** Calls at a time: a node answers a few at once, not a fleet's. */
 const LOOKS_AT_ONCE = 16;
 
+/** How long a record is good, ms. What a revocation means begins a day after it, so that it need not be the newest. */
+const RECORD_GOOD_MS = 60_000;
+
+const RECORDS_KEPT = 100_000;
+
 /** A dataset that has no commit under way. */
 export interface Candidate extends ForgeDatasetId {
   readonly devices: readonly ForgeKey[];
@@ -44,11 +49,18 @@ export class BeforeCommit {
   readonly #options: BeforeCommitOptions;
   readonly #setup: ChainSetup;
   readonly #datasets: ForgeDatasets;
+  /** Of registered keys: a fleet that waits for blocks is not asked for again at every look. */
+  readonly #records = new Map<string, { readonly record: KeyRecord; readonly atMs: number }>();
 
   constructor(options: BeforeCommitOptions, setup: ChainSetup, datasets: ForgeDatasets) {
     this.#options = options;
     this.#setup = setup;
     this.#datasets = datasets;
+  }
+
+  /** The chain may have gone back. */
+  forget(): void {
+    this.#records.clear();
   }
 
   /** @param headBlock the newest block. @returns a judgement for each candidate. */
@@ -155,7 +167,17 @@ export class BeforeCommit {
   }
 
   async #look(contracts: ForgeContracts, ids: readonly string[]): Promise<Map<string, KeyRecord>> {
-    const records = await inParts(ids, (id) => contracts.keyRecord(id));
+    if (this.#records.size >= RECORDS_KEPT) this.#records.clear();
+    const nowMs = performance.now();
+    const records = await inParts(ids, async (id) => {
+      const known = this.#records.get(id);
+      if (known !== undefined && nowMs - known.atMs < RECORD_GOOD_MS) return known.record;
+      const record = await contracts.keyRecord(id);
+      if (record.standing === 'absent') return record;
+      this.#records.set(id, { record, atMs: nowMs });
+      if (record.standing !== 'foreign') this.#setup.know(id);
+      return record;
+    });
     return new Map(records.map((record, k) => [ids[k] as string, record]));
   }
 }

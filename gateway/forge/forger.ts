@@ -51,6 +51,9 @@ const RESTORED_AFTER_MS = 600_000;
 /** How often the chain is looked at while something of ours waits for blocks upon it, ms. */
 const DEPTH_LOOK_MS = 3_000;
 
+/** How often an intent is judged again while its commit has to wait, ms. */
+const JUDGED_AGAIN_MS = 600_000;
+
 /** Longest that a node's wish to be left alone is granted. */
 const WISH_MAX_MS = 600_000;
 
@@ -155,6 +158,8 @@ export class Forger {
   readonly #rewinds: RewindWatch;
   readonly #beforeCommit: BeforeCommit;
   readonly #perPass: number;
+  /** When intents without a commit were last found in order, ms. */
+  readonly #judgedAtMs = new Map<string, number>();
   /** Datasets that the last look could neither intend nor withdraw: they stay ready, and must hide no others. */
   #stuck = 0;
   #connection: { urls: string; provider: ChainProvider } | null = null;
@@ -276,6 +281,7 @@ export class Forger {
       this.#setup.forget();
       this.#bundler.forgetAll();
       this.#answerer.forget();
+      this.#forgetJudgements();
       log.warn({ datasets: reopened }, 'the chain went back; forging again what it lost');
     }
     await this.#submitter.settlePending(provider);
@@ -389,8 +395,12 @@ export class Forger {
   ): Promise<{ withdrawn: number; wakeInMs: number | null; failure: unknown }> {
     const result = { withdrawn: 0, wakeInMs: null as number | null, failure: null as unknown };
     const unbegun: Intent[] = [];
+    for (const key of this.#judgedAtMs.keys()) if (!open.has(key)) this.#judgedAtMs.delete(key);
+    const nowMs = performance.now();
     for (const intent of open.values()) {
-      if (intent.state === 'intent' && (await this.#isFree(intent, 'commit'))) unbegun.push(intent);
+      const judgedAtMs = this.#judgedAtMs.get(intent.key) ?? Number.NEGATIVE_INFINITY;
+      if (intent.state !== 'intent' || nowMs - judgedAtMs < JUDGED_AGAIN_MS) continue;
+      if (await this.#isFree(intent, 'commit')) unbegun.push(intent);
     }
     const candidates = [
       ...fresh,
@@ -399,10 +409,10 @@ export class Forger {
         devices: readPayload(intent.payload).devices,
       })),
     ];
+    this.#stuck = 0;
     if (candidates.length === 0) return result;
     await this.#setup.ensure(provider, contracts);
     const head = provider.head?.number ?? 0;
-    this.#stuck = 0;
     const judgements = await this.#beforeCommit.judge(provider, contracts, candidates, head);
     for (const [k, judgement] of judgements.entries()) {
       const dataset = fresh[k];
@@ -412,6 +422,7 @@ export class Forger {
         if (judgement.kind === 'fault') throw judgement.error;
         if (judgement.kind === 'in order') {
           if (dataset !== undefined) open.set(key, await this.#intend(provider, dataset));
+          this.#judgedAtMs.set(key, nowMs);
           continue;
         }
       } catch (caught) {
@@ -812,10 +823,16 @@ export class Forger {
     if (reopened === null) return;
     this.#setup.forget();
     this.#bundler.forgetAll();
+    this.#forgetJudgements();
     this.#deps.log.warn(
       { datasets: reopened, genesisHash: seen },
       'the chain was begun anew, as chain.genesisHash says; all datasets are forged on it again',
     );
+  }
+
+  #forgetJudgements(): void {
+    this.#beforeCommit.forget();
+    this.#judgedAtMs.clear();
   }
 
   #disconnect(): void {
