@@ -247,6 +247,7 @@ export class Forger {
   retry(): void {
     this.#isNudged = true;
     this.#isRetried = true;
+    this.#forgetJudgements();
     this.#wake?.();
   }
 
