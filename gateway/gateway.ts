@@ -38,6 +38,8 @@ import { LedgerReader } from './ledger/reader.js';
 import { liveView } from './live-view.js';
 import { ReceiptSender } from './receipts/receipt-sender.js';
 import { DatasetThread } from './seal/dataset-thread.js';
+import type { IncludedChunk } from './seal/included-receipts.js';
+import { DatasetInspector } from './seal/inspector.js';
 import { Sealer } from './seal/sealer.js';
 import { VerifierPool } from './verify/pool.js';
 
@@ -114,6 +116,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
             ...dataset,
             url: `${config.http.publicUrl || httpAddress()}/entries/${dataset.root}`,
           })),
+        inspect: (id, devices) => inspector.inspect(id, devices),
         entry: (root, index) => datasets.calls.entry(root, index),
         proofs: async (deviceIds) =>
           place === null ? [] : ledger.calls.proofsOf(place, deviceIds),
@@ -219,6 +222,29 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       },
     );
 
+    const inspector = new DatasetInspector(
+      {
+        realm: toHex(realm),
+        chainId: forge.chainId,
+        datasetsFolder,
+        servedAt: (root) => `${httpAddress()}/entries/${root}`,
+        publicAt: (root) =>
+          config.http.publicUrl === '' ? '' : `${config.http.publicUrl}/entries/${root}`,
+      },
+      {
+        ledger: ledger.calls,
+        datasets: datasets.calls,
+        unlikeReceipt: (entries) => reader.calls.unlikeReceipt(entries),
+        clock,
+        logger,
+        onWithdrawn: (root, offenders) => {
+          metrics.datasets.inc({ step: 'withdrawn' });
+          void sealer.nudge();
+          void receipts.withdrawn(root, offenders);
+        },
+      },
+    );
+
     // disk
     for (const root of await reader.calls.removedAmong(await datasets.calls.finishRemovals())) {
       await datasets.calls.remove(root);
@@ -251,7 +277,11 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       receiptMaker: new ReceiptMaker(key, logId),
       send: (device, receipt) => broker.sendReceipt(device, receipt),
       connected: () => broker.connectedDevices().flatMap((id) => byId.get(id) ?? []),
-      included: (root, ids, indexes) => chunksOf(datasets.calls, { root, devices: ids, indexes }),
+      chainId: forge.chainId,
+      included: (root, ids, indexes) =>
+        chunksOf(datasets.calls, datasets.calls.openIncluded(root, ids, indexes)),
+      withdrawn: (root, ids, offenders) =>
+        chunksOf(datasets.calls, datasets.calls.openWithdrawn(root, ids, offenders, forge.chainId)),
       batch: async (id) => {
         const batch = await reader.calls.batch(id);
         if (batch === null) return null;
@@ -437,9 +467,9 @@ function hostInUrl(host: string): string {
 /** The receipts of a walk through a dataset, a chunk at a time; the walk ends with whoever stops listening. */
 async function* chunksOf(
   datasets: DatasetThread['calls'],
-  { root, devices, indexes }: { root: string; devices: string[]; indexes: number[] | null },
-) {
-  const number = await datasets.openIncluded(root, devices, indexes);
+  walk: Promise<number>,
+): AsyncGenerator<IncludedChunk> {
+  const number = await walk;
   try {
     for (;;) {
       const chunk = await datasets.nextIncluded(number);

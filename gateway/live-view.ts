@@ -96,6 +96,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     root: batch.root,
     waitsFor: waitsFor(batch),
     dat: batch.dat,
+    withdrawal: batch.withdrawal,
   });
 
   const forgeView = (): ForgeView => ({
@@ -146,6 +147,7 @@ export function liveView(deps: LiveViewDeps): GatewayView {
     state: batch.state,
     waitsFor: waitsFor(batch),
     dat: batch.dat,
+    withdrawal: batch.withdrawal,
     removedAtUs: batch.removedAtUs,
     folder: folderOf(batch.root ?? ''),
   });

@@ -41,6 +41,8 @@ export const CODES = {
   DISK_FULL: 65,
   STOPPING: 66,
   SESSIONS_TOO_MANY: 67,
+  // Stored and sealed, and yet no DAT: in a receipt `final`, which may also carry a code of the first group.
+  ENTRY_DIFFERS: 80,
 } as const;
 
 export type Code = keyof typeof CODES;

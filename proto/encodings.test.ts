@@ -580,6 +580,23 @@ describe('receipt', () => {
       changed[at] = value;
       expect(() => decodeReceiptBody(changed)).toThrow(RangeError);
     }
+    // Without a token a code says why; with one, or with a number that is no code, it is no receipt.
+    const device = new Uint8Array(32);
+    const why = {
+      kind: 'final',
+      root: device,
+      tokenId: 0n,
+      chainId: 1,
+      code: 'DEVICE_REVOKED',
+    } as const;
+    const body = encodeReceiptBody({ device, statement: device, outcome: why });
+    expect(decodeReceiptBody(body).outcome).toEqual(why);
+    body[3] = 255;
+    expect(() => decodeReceiptBody(body)).toThrow(RangeError);
+    const both = { ...why, tokenId: 1n };
+    expect(() => encodeReceiptBody({ device, statement: device, outcome: both })).toThrow(
+      RangeError,
+    );
     const huge = {
       kind: 'final',
       root: new Uint8Array(32),

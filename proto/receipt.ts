@@ -32,12 +32,13 @@ export type Outcome =
       readonly index: number;
       readonly count: number;
     }
-  /** The dataset's DAT on chain `chainId`. */
+  /** The dataset's DAT on chain `chainId`; with a code and token 0, why the statement's entry gets none. */
   | {
       readonly kind: 'final';
       readonly root: Uint8Array;
       readonly tokenId: bigint;
       readonly chainId: number;
+      readonly code?: Code;
     };
 
 /** Answer to one statement of one device; the data of a leaf of a receipt tree. */
@@ -101,6 +102,10 @@ export function writeReceiptBody(bytes: Uint8Array, at: number, body: ReceiptBod
     requireInteger('chainId', outcome.chainId, 0, UINT53_MAX);
     bytes.set(u256(outcome.tokenId), at + 136);
     writeUint53(bytes, at + 168, outcome.chainId);
+    if (outcome.code !== undefined) {
+      if (outcome.tokenId !== 0n) throw new RangeError('an entry with a token has no code');
+      bytes.set(u16(CODES[outcome.code]), at + 2);
+    }
   }
 }
 
@@ -127,7 +132,9 @@ export function decodeReceiptBody(bytes: Uint8Array): ReceiptBody {
       case 'included':
         return { kind, entryLeaf, root, index: place, count };
       case 'final':
-        return { kind, root, tokenId, chainId: place };
+        if (number === 0) return { kind, root, tokenId, chainId: place };
+        if (code === null) throw new RangeError(`receipt has the unknown code ${number}`);
+        return { kind, root, tokenId, chainId: place, code };
       case 'refused':
       case 'retry':
         if (code === null) throw new RangeError(`receipt has the unknown code ${number}`);

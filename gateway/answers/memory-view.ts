@@ -287,6 +287,7 @@ export function exampleBatch(changes: Partial<BatchStatus> = {}): BatchStatus {
     root: null,
     waitsFor: '16,364 more entries or 9 min 18 s, whichever comes first',
     dat: null,
+    withdrawal: null,
     ...changes,
   };
 }
@@ -312,6 +313,7 @@ export function exampleDataset(changes: Partial<DatasetStatus> = {}): DatasetSta
       contract: '0x00000000000000000000000000000000000000cc',
       transaction: `0x${'ee'.repeat(32)}`,
     },
+    withdrawal: null,
     removedAtUs: null,
     folder: '/nowhere',
     ...changes,

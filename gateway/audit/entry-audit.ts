@@ -21,8 +21,8 @@ import {
   treeRootOfData,
 } from '@waystone/proto';
 import { messageOf } from '../core/errors.js';
+import { runKey, SequenceRuns } from '../dataset/sequence-runs.js';
 import type { Report, Where } from './report.js';
-import { runKey, SequenceRuns } from './sequence-runs.js';
 
 /** Whether a signature is valid under the rule of `proto`, low S included. Must not throw for bad bytes. */
 export type VerifySignature = (
@@ -110,8 +110,9 @@ export class EntryAudit {
     this.#checkSummaries(manifest);
     if (this.#entries === 0) return;
     const entries = `${this.#entries} entries`;
-    for (const { where, detail } of this.#runs.overlaps()) {
-      this.#report.check('sequences').fail(detail, where);
+    for (const { detail, entry, sequence } of this.#runs.overlaps()) {
+      const bytes = [entry * ENTRY_BYTES, (entry + 1) * ENTRY_BYTES] as const;
+      this.#report.check('sequences').fail(detail, { file: 'entries', entry, sequence, bytes });
     }
     this.#report
       .check('sequences')

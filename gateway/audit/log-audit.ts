@@ -125,7 +125,7 @@ async function checkChain(
     return null;
   }
   if (view.status === 'absent') {
-    check.fail(`the chain has no ${name}`);
+    check.fail(`the chain has no ${name}: it is not committed yet, or was withdrawn before it was`);
     return null;
   }
   const compare = (field: string, stated: string | number, onChain: string | number): void => {

@@ -82,10 +82,23 @@ export interface EntryProof {
   readonly path: readonly string[];
 }
 
+/** What the chain says against devices of a dataset, at a block that counts for good. */
+export interface DevicesOnChain {
+  /** Device ids that were revoked, and when, µs. */
+  readonly revoked: readonly (readonly [deviceId: string, atUs: number])[];
+}
+
 /** What forging asks of the stage that seals. Each call may come again after a crash. */
 export interface ForgeDatasets {
   /** Sealed datasets that were never reported forged, in log order. */
   ready(limit: number): Promise<ForgeDataset[]>;
+  /**
+   * Judges the entries of a dataset that is about to be committed and is not on chain. One whose entries may not all be
+   * committed is withdrawn, an intent for it included, and the rest of its entries is sealed anew.
+   * @throws WaystoneError DATASET_DAMAGED, DATASET_REALM_FOREIGN, ENTRIES_NOT_SERVED or FORGE_INTENT_BEGUN when it can
+   *   neither be committed nor withdrawn as it is.
+   */
+  inspect(id: ForgeDatasetId, devices: DevicesOnChain): Promise<'in order' | 'withdrawn'>;
   /**
    * One entry of a dataset and its way to the root, to be shown on chain.
    * @throws WaystoneError when the dataset's files are gone, RangeError when it has fewer entries.

@@ -1,5 +1,7 @@
 import type { Code, PublicKey } from '@waystone/proto';
+import type { ForgeDatasetId } from './forge-ports.js';
 import type { Refusal } from './refusal.js';
+import type { Offender } from './withdrawal.js';
 
 /** A device as the stages need it. `id` is the ledger's own small integer for it. */
 export interface DeviceRecord {
@@ -66,6 +68,56 @@ export interface BatchRow {
   readonly entry: Uint8Array;
   /** The frames as in the envelope: length u32 ‖ bytes, each. */
   readonly frames: Uint8Array;
+}
+
+/** What is left of a dataset that is withdrawn, in a batch file that no batch has yet. */
+export interface RestOfBatch {
+  readonly file: string;
+  /** At least 1. */
+  readonly entries: number;
+  readonly frames: number;
+  /** Bytes of frames. */
+  readonly bytes: number;
+  readonly lastReceivedAtUs: number;
+  /** Key ids in hex. */
+  readonly devices: readonly string[];
+}
+
+/** What the ledger knows of a dataset that is about to be committed. */
+export interface DatasetToInspect {
+  readonly batch: number;
+  readonly root: string;
+  readonly manifestHash: string;
+  readonly count: number;
+  readonly minTimeUs: number;
+  readonly maxTimeUs: number;
+  readonly lastReceivedAtUs: number;
+  readonly inspectedAtUs: number | null;
+  readonly isWithdrawn: boolean;
+  /** It was seen on chain before; if it is not there now, the chain went back. */
+  readonly wasOnChain: boolean;
+}
+
+export interface WithdrawRequest {
+  readonly batch: number;
+  /** The chain on which it is not; its intent there is closed. */
+  readonly chainId: number;
+  readonly offenders: readonly Offender[];
+  /** null when nothing is left. */
+  readonly rest: RestOfBatch | null;
+  readonly atUs: number;
+}
+
+/** What the ledger keeps of what becomes of datasets before they are committed; each call is one durable step. */
+export interface InspectLedger {
+  toInspect(id: ForgeDatasetId): Promise<DatasetToInspect>;
+  markInspected(batch: number, nowUs: number): Promise<void>;
+  /**
+   * Withdraws a sealed dataset; what is left of it becomes a batch that is due. Done again, it changes nothing.
+   * @returns the batch that holds the rest, or null when there is none.
+   * @throws WaystoneError FORGE_INTENT_BEGUN when it may be on chain.
+   */
+  withdraw(request: WithdrawRequest): Promise<number | null>;
 }
 
 /** What the seal stage asks of the ledger; each call is one durable step. */

@@ -110,7 +110,7 @@ export class ReceiptMaker {
    */
   receipts(
     answers: Answers,
-    entries: readonly EntryPlace[],
+    entries: readonly (EntryPlace | null)[],
   ): { bytes: Uint8Array<ArrayBuffer>; lengths: number[] } {
     const { tree, front } = this.sign(answers.leaves);
     const places = Array.from({ length: answers.size }, (_, index) => ({

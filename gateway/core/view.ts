@@ -1,5 +1,6 @@
 import type { Manifest } from '@waystone/proto';
 import type { ForgeStatus, LazaiFileFacts } from './forge-ports.js';
+import type { Withdrawal } from './withdrawal.js';
 
 /**
  * What the answers (HTTP API, status page, CLI, metrics) may ask a running gateway and tell it to do.
@@ -121,7 +122,7 @@ export interface DiskStatus {
   readonly unsealedBytes: number;
   /** Folders of sealed datasets without a DAT. */
   readonly unforgedBytes: number;
-  /** Folders of forged datasets. */
+  /** Folders of datasets that are forged or were withdrawn. */
   readonly forgedBytes: number;
   readonly ledgerBytes: number;
   /** Data stored a second, over the last minutes. */
@@ -194,6 +195,8 @@ export interface BatchStatus {
   /** What it waits for and why, in one sentence; "" when it is done. */
   readonly waitsFor: string;
   readonly dat: DatStatus | null;
+  /** Why it is never committed, and where the rest of its entries is; null unless it is withdrawn. */
+  readonly withdrawal: Withdrawal | null;
 }
 
 export interface DatStatus {
@@ -222,6 +225,7 @@ export interface DatasetStatus {
   readonly state: BatchState;
   readonly waitsFor: string;
   readonly dat: DatStatus | null;
+  readonly withdrawal: Withdrawal | null;
   /** When retention removed its files, µs UTC, or null. */
   readonly removedAtUs: number | null;
   readonly folder: string;

@@ -67,6 +67,11 @@ export class ChainSetup {
     this.#registered.clear();
   }
 
+  /** The key was seen to be registered to the iDAO: it need not be looked up again. */
+  know(deviceId: string): void {
+    this.#registered.add(deviceId);
+  }
+
   /**
    * iDAO, operator and gateway key.
    *

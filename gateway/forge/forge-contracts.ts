@@ -38,6 +38,13 @@ export interface DatasetStatus {
 /** Where a key stands in the registry. */
 export type KeyStanding = 'absent' | 'ours' | 'revoked';
 
+/** A key in the registry. Times are those of blocks, in µs; null means never. */
+export interface KeyRecord {
+  readonly standing: KeyStanding;
+  readonly registeredAtUs: number | null;
+  readonly revokedAtUs: number | null;
+}
+
 /** Our contracts on one node: views, and the data of calls. */
 export class ForgeContracts {
   readonly addresses: ContractAddresses;
@@ -122,9 +129,17 @@ export class ForgeContracts {
   }
 
   async standingOf(keyId: string): Promise<KeyStanding> {
+    return (await this.keyRecord(keyId)).standing;
+  }
+
+  async keyRecord(keyId: string): Promise<KeyRecord> {
     const record = await this.#registry.recordOf(this.idao, `0x${keyId}`);
-    if (record.registeredAt === 0n) return 'absent';
-    return record.revokedAt === 0n ? 'ours' : 'revoked';
+    const [registeredAtUs, revokedAtUs] = [record.registeredAt, record.revokedAt].map((seconds) =>
+      seconds === 0n ? null : Number(seconds) * 1e6,
+    ) as [number | null, number | null];
+    const times = { registeredAtUs, revokedAtUs };
+    if (registeredAtUs === null) return { standing: 'absent', ...times };
+    return { standing: revokedAtUs === null ? 'ours' : 'revoked', ...times };
   }
 
   commit(record: DatasetRecord): { to: string; data: string } {

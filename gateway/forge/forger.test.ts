@@ -8,6 +8,7 @@ import {
   DAT__factory,
   type DatasetForge,
   DatasetForge__factory,
+  DeviceRegistry__factory,
   IDAO__factory,
 } from '../contracts/types/index.js';
 import { WaystoneError } from '../core/errors.js';
@@ -227,7 +228,10 @@ it('forges what is sealed: one DAT each, owned by the iDAO, in log order', async
 });
 
 it('mints with the terms that were set', async () => {
+  // Registers the device, so that the intent is the first thing after the clock is set.
   datasets.seal(1);
+  await settle(forger());
+  datasets.seal(1, { devices: [someKey('device a')] });
   // The chain judges expiry, so its time counts, whatever our own clock says.
   await jsonRpc(chain.url, 'evm_setNextBlockTimestamp', [1_900_000_000]);
   await settle(
@@ -238,7 +242,7 @@ it('mints with the terms that were set', async () => {
   );
   const provider = connectChain(chain.url, LOCAL_CHAIN_ID);
   const dat = DAT__factory.connect(chain.keys.contracts.dat, provider);
-  const tokenId = datasets.results[0]?.tokenId as string;
+  const tokenId = datasets.results[1]?.tokenId as string;
   // Every object has a valueOf already, so the contract's must be asked for by name.
   expect(await dat.getFunction('valueOf')(tokenId)).toBe(77n);
   expect(await dat.shareRatioOf(tokenId)).toBe(9n);
@@ -347,7 +351,10 @@ it('finds on chain what its journal has lost', async () => {
 
 function bind(
   from: MemoryDatasets,
-): Pick<MemoryDatasets, 'ready' | 'forged' | 'entry' | 'publish' | 'describe' | 'proofs'> {
+): Pick<
+  MemoryDatasets,
+  'ready' | 'forged' | 'entry' | 'publish' | 'describe' | 'proofs' | 'inspect'
+> {
   return {
     ready: from.ready.bind(from),
     forged: from.forged.bind(from),
@@ -355,6 +362,7 @@ function bind(
     publish: from.publish.bind(from),
     describe: from.describe.bind(from),
     proofs: from.proofs.bind(from),
+    inspect: from.inspect.bind(from),
   };
 }
 
@@ -506,6 +514,33 @@ it('refuses a dataset that changed after its intent was written', async () => {
   expect(changed.results).toEqual([]);
 });
 
+it('looks at the devices again before it commits what it intended long ago', async () => {
+  datasets.seal(1);
+  await settle(forger());
+  datasets.seal(2);
+  const crashed = forger({ crashPoint: crashAt('forge:intent') });
+  await expect(crashed.pass()).rejects.toThrow(Crash);
+  const provider = connectChain(chain.url, LOCAL_CHAIN_ID);
+  const { owner, contracts } = chain.keys;
+  const registry = DeviceRegistry__factory.connect(contracts.registry, owner.connect(provider));
+  const { deviceId } = someKey('device a');
+  await (await registry.revoke(chain.keys.idao, `0x${deviceId}`)).wait(1, 5_000);
+  const { timestamp } = (await provider.getBlock('latest')) as { timestamp: number };
+  provider.destroy();
+  datasets.isLate = true;
+  const made = forger();
+  await made.pass();
+  const against = { revoked: [[deviceId, timestamp * 1e6]] };
+  expect([...datasets.withdrawn]).toEqual([
+    [2, against],
+    [1, against],
+  ]);
+  expect(datasets.results.map(({ index }) => index)).toEqual([0]);
+  const commits = db.prepare("SELECT COUNT(*) FROM chain_tx WHERE purpose = 'commit'").pluck();
+  expect(commits.get()).toBe(1);
+  expect(made.status().datasets).toEqual([]);
+});
+
 it('lets a dataset from the future wait, and says until when', async () => {
   const soonUs = (Math.floor(Date.now() / 1000) + 3600) * 1e6;
   datasets.seal(1, { maxTimeUs: soonUs });
@@ -536,6 +571,15 @@ it('forges what can be forged, however many wait for their time', async () => {
 it('confirms by depth where that is the rule', async () => {
   datasets.seal(1);
   const made = forger({}, { confirmation: { kind: 'depth', blocks: 5 } });
+  // First the registration of its devices: nothing that rests on it is intended before.
+  expect(await made.pass()).toMatchObject({ more: false, wakeInMs: expect.any(Number) });
+  expect(made.status().datasets).toMatchObject([
+    { state: 'intent', waitsFor: expect.stringContaining('must have 5 blocks on it') },
+  ]);
+  await jsonRpc(chain.url, 'anvil_mine', ['0x4', '0x1']);
+  await made.pass();
+  expect(db.prepare("SELECT 1 FROM chain_intent WHERE kind = 'dataset'").all()).toEqual([]);
+  await jsonRpc(chain.url, 'anvil_mine', ['0x2', '0x1']);
   await made.pass();
   expect(datasets.results).toEqual([]);
   expect(made.status().datasets).toMatchObject([{ waitsFor: 'waits until its block is safe' }]);
@@ -552,10 +596,13 @@ it('forges again, once, what a reorg took', async () => {
   expect((await mintedOnChain()).balance).toBe(2);
   // Back to right after the first dataset, then blocks that know nothing of the second.
   await jsonRpc(chain.url, 'evm_revert', [fork]);
-  await jsonRpc(chain.url, 'anvil_mine', ['0x9']);
+  await jsonRpc(chain.url, 'anvil_mine', ['0x60', '0x1']);
   expect((await mintedOnChain()).balance).toBe(1);
+  // A device went with it, which has to be as deep again as a dataset.
   await made.pass();
-  await jsonRpc(chain.url, 'anvil_mine', ['0x40']);
+  await jsonRpc(chain.url, 'anvil_mine', ['0x40', '0x1']);
+  await made.pass();
+  await jsonRpc(chain.url, 'anvil_mine', ['0x40', '0x1']);
   await settle(made);
   await expectOneDatEach();
   expectJournalRules();
@@ -571,7 +618,12 @@ async function forkAfter(made: Forger, first: ForgeDataset): Promise<unknown> {
     { confirmation: { kind: 'depth', blocks: 50 } },
   );
   await one.pass();
+  await jsonRpc(chain.url, 'anvil_mine', ['0x40', '0x1']);
+  await one.pass();
   const mark = await jsonRpc(chain.url, 'evm_snapshot');
+  // Devices that only the others have.
+  await made.pass();
+  await jsonRpc(chain.url, 'anvil_mine', ['0x40', '0x1']);
   await made.pass();
   return mark;
 }

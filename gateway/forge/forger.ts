@@ -13,8 +13,10 @@ import {
   isLazaiKey,
 } from '../core/forge-ports.js';
 import type { Logger } from '../core/logger.js';
+import { isAboutOneDataset } from './about-one-dataset.js';
 import type { ContractAddresses } from './addresses.js';
 import { Answerer } from './answerer.js';
+import { BeforeCommit } from './before-commit.js';
 import { type BundleItem, Bundler } from './bundler.js';
 import { ChainProvider, type ChainProviderOptions } from './chain-provider.js';
 import { ChainSetup } from './chain-setup.js';
@@ -51,6 +53,9 @@ const RESTORED_AFTER_MS = 600_000;
 
 /** How often the chain is looked at while something of ours waits for blocks upon it, ms. */
 const DEPTH_LOOK_MS = 3_000;
+
+/** How often an intent is judged again while its commit has to wait, ms. */
+const JUDGED_AGAIN_MS = 600_000;
 
 /** Longest that a node's wish to be left alone is granted. */
 const WISH_MAX_MS = 600_000;
@@ -158,7 +163,12 @@ export class Forger {
   readonly #bundler: Bundler;
   readonly #answerer: Answerer;
   readonly #rewinds: RewindWatch;
+  readonly #beforeCommit: BeforeCommit;
   readonly #perPass: number;
+  /** When intents without a commit were last found in order, ms. */
+  readonly #judgedAtMs = new Map<string, number>();
+  /** Datasets that the last look could neither intend nor withdraw: they stay ready, and must hide no others. */
+  #stuck = 0;
   #connection: { urls: string; provider: ChainProvider } | null = null;
   #isPreflightDone = false;
   #windowSeconds: number | null = null;
@@ -207,6 +217,12 @@ export class Forger {
       },
     );
     const { chainId, contracts, confirmation, bundle = { datasetsMax: 1, gasMax: 0 } } = options;
+    const blocks = confirmation.kind === 'depth' ? confirmation.blocks : 0;
+    this.#beforeCommit = new BeforeCommit(
+      { idao: options.idao, blocks },
+      this.#setup,
+      deps.datasets,
+    );
     this.#bundler = new Bundler(
       { chainId, datasetForge: contracts.datasetForge, ...bundle },
       {
@@ -243,6 +259,7 @@ export class Forger {
   retry(): void {
     this.#isNudged = true;
     this.#isRetried = true;
+    this.#forgetJudgements();
     this.#wake?.();
   }
 
@@ -277,6 +294,7 @@ export class Forger {
       this.#setup.forget();
       this.#bundler.forgetAll();
       this.#answerer.forget();
+      this.#forgetJudgements();
       log.warn({ datasets: reopened }, 'the chain went back; forging again what it lost');
     }
     await this.#submitter.settlePending(provider);
@@ -290,9 +308,15 @@ export class Forger {
     let failure: unknown = null;
     // Those that wait for their time stay ready; so many more are asked for that they hide no others.
     const holdsBack = this.#isPaused ? PAUSED : (this.#forbidsNew?.message ?? null);
-    const ready = holdsBack !== null ? [] : await datasets.ready(intents.length + this.#perPass);
+    const ready =
+      holdsBack !== null ? [] : await datasets.ready(intents.length + this.#stuck + this.#perPass);
+    const fresh: ForgeDataset[] = [];
     for (const dataset of ready) {
       try {
+        if ((await journal.intent(this.#intentKey(dataset))) === null) {
+          fresh.push(dataset);
+          continue;
+        }
         const intent = await this.#intend(provider, dataset);
         // Confirmed before a crash, but not reported: only the report is left.
         if (intent.state === 'confirmed') await this.#report(contracts, intent);
@@ -312,11 +336,14 @@ export class Forger {
       if (isHeld) open.delete(intent.key);
       this.#note(intent, isHeld ? (holdsBack ?? '') : '');
     }
+    for (const dataset of fresh) this.#noteFresh(dataset, '');
     // Before anything else: an answer that is late costs the bond, whatever else stands in the way.
     const troubles = await this.#answerer.answer(
       provider,
       intents.filter(({ state }) => state !== 'finalised'),
     );
+    const inspected = await this.#inspect(provider, contracts, { fresh, open });
+    failure ??= inspected.failure;
     if (open.size === 0) {
       // Setting up needs no dataset, so that the first one finds everything ready.
       if (holdsBack === null) await this.#setup.ensure(provider, contracts);
@@ -325,7 +352,7 @@ export class Forger {
       await this.#confirm(provider, contracts, []);
       failure ??= this.#isPaused ? null : this.#forbidsNew;
       if (failure !== null) throw failure;
-      return { more: false, wakeInMs: null };
+      return { more: inspected.withdrawn > 0, wakeInMs: inspected.wakeInMs };
     }
 
     await this.#setup.ensure(provider, contracts);
@@ -366,8 +393,74 @@ export class Forger {
     failure ??= this.#isPaused ? null : this.#forbidsNew;
     if (failure !== null) throw failure;
     let wakeInMs = wakeAtUs === null ? null : (wakeAtUs - (await chainTimeUs(provider))) / 1000;
-    if (confirmed < finalised.length) wakeInMs = Math.min(wakeInMs ?? DEPTH_LOOK_MS, DEPTH_LOOK_MS);
-    return { more: forged === this.#perPass && confirmed > 0, wakeInMs };
+    if (confirmed < finalised.length || inspected.wakeInMs !== null) {
+      wakeInMs = Math.min(wakeInMs ?? DEPTH_LOOK_MS, DEPTH_LOOK_MS);
+    }
+    const more = (forged === this.#perPass && confirmed > 0) || inspected.withdrawn > 0;
+    return { more, wakeInMs };
+  }
+
+  /**
+   * Judges what may be committed next. What is in order has its intent in `open` afterwards; what is not, is no longer
+   * there.
+   */
+  async #inspect(
+    provider: ChainProvider,
+    contracts: ForgeContracts,
+    { fresh, open }: { fresh: readonly ForgeDataset[]; open: Map<string, Intent> },
+  ): Promise<{ withdrawn: number; wakeInMs: number | null; failure: unknown }> {
+    const result = { withdrawn: 0, wakeInMs: null as number | null, failure: null as unknown };
+    const unbegun: Intent[] = [];
+    for (const key of this.#judgedAtMs.keys()) if (!open.has(key)) this.#judgedAtMs.delete(key);
+    const nowMs = performance.now();
+    for (const intent of open.values()) {
+      const judgedAtMs = this.#judgedAtMs.get(intent.key) ?? Number.NEGATIVE_INFINITY;
+      if (intent.state !== 'intent' || nowMs - judgedAtMs < JUDGED_AGAIN_MS) continue;
+      if (await this.#isFree(intent, 'commit')) unbegun.push(intent);
+    }
+    const candidates = [
+      ...fresh,
+      ...unbegun.map((intent) => ({
+        ...idOf(intent),
+        devices: readPayload(intent.payload).devices,
+      })),
+    ];
+    this.#stuck = 0;
+    if (candidates.length === 0) return result;
+    await this.#setup.ensure(provider, contracts);
+    const head = provider.head?.number ?? 0;
+    const judgements = await this.#beforeCommit.judge(provider, contracts, candidates, head);
+    for (const [k, judgement] of judgements.entries()) {
+      const dataset = fresh[k];
+      const key = this.#intentKey(candidates[k] as ForgeDatasetId);
+      let error: unknown = null;
+      try {
+        if (judgement.kind === 'fault') throw judgement.error;
+        if (judgement.kind === 'in order') {
+          if (dataset !== undefined) open.set(key, await this.#intend(provider, dataset));
+          this.#judgedAtMs.set(key, nowMs);
+          continue;
+        }
+      } catch (caught) {
+        if (!isAboutOneDataset(caught)) throw caught;
+        error = caught;
+      }
+      open.delete(key);
+      if (judgement.kind !== 'withdrawn') this.#stuck += 1;
+      if (judgement.kind === 'withdrawn') {
+        result.withdrawn += 1;
+        this.#waiting.delete(key);
+      } else if (judgement.kind === 'waits') {
+        result.wakeInMs = DEPTH_LOOK_MS;
+        this.#noteFresh(candidates[k] as ForgeDatasetId, judgement.why);
+      } else {
+        result.failure ??= error;
+        this.#noteFresh(candidates[k] as ForgeDatasetId, messageOf(error));
+        const facts = { logId: candidates[k]?.logId, index: candidates[k]?.index };
+        this.#deps.log.error({ ...facts, error: messageOf(error) }, 'a dataset cannot be forged');
+      }
+    }
+    return result;
   }
 
   /**
@@ -755,10 +848,16 @@ export class Forger {
     if (reopened === null) return;
     this.#setup.forget();
     this.#bundler.forgetAll();
+    this.#forgetJudgements();
     this.#deps.log.warn(
       { datasets: reopened, genesisHash: seen },
       'the chain was begun anew, as chain.genesisHash says; all datasets are forged on it again',
     );
+  }
+
+  #forgetJudgements(): void {
+    this.#beforeCommit.forget();
+    this.#judgedAtMs.clear();
   }
 
   #disconnect(): void {
@@ -766,6 +865,12 @@ export class Forger {
     this.#connection = null;
     this.#isPreflightDone = false;
     this.#setup.forget();
+  }
+
+  /** Of a dataset that may have no intent yet. */
+  #noteFresh({ logId, index }: ForgeDatasetId, waitsFor: string): void {
+    const key = this.#intentKey({ logId, index });
+    this.#waiting.set(key, { logId, index, state: 'intent', waitsFor });
   }
 
   #note(intent: Intent, waitsFor: string): void {
@@ -841,12 +946,4 @@ function mayBeLater(error: unknown): never {
     throw new NotYet('it is being done already, as a node says that knows more', 0);
   }
   throw error;
-}
-
-function isAboutOneDataset(error: unknown): boolean {
-  if (error instanceof CallRefused) return true;
-  return (
-    error instanceof WaystoneError &&
-    ['FORGE_RECORD_MISMATCH', 'FORGE_TARGET_CHANGED', 'FORGE_VOID'].includes(error.code)
-  );
 }

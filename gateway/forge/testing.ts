@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
 import type {
+  DevicesOnChain,
   EntryProof,
   ForgeDataset,
   ForgeDatasetId,
@@ -90,7 +91,23 @@ export class MemoryDatasets implements ForgeDatasets {
   }
 
   async ready(limit: number): Promise<ForgeDataset[]> {
-    return this.#sealed.filter(({ index }) => !this.#results.has(index)).slice(0, limit);
+    return this.#sealed
+      .filter(({ index }) => !this.#results.has(index) && !this.withdrawn.has(index))
+      .slice(0, limit);
+  }
+
+  /** What was withdrawn, and what the chain said; these have no entries that could tell more. */
+  readonly withdrawn = new Map<number, DevicesOnChain>();
+  /** Whether entries of devices that were revoked came too late. */
+  isLate = false;
+
+  async inspect(
+    { index }: ForgeDatasetId,
+    devices: DevicesOnChain,
+  ): Promise<'in order' | 'withdrawn'> {
+    if (!this.isLate || devices.revoked.length === 0) return 'in order';
+    this.withdrawn.set(index, devices);
+    return 'withdrawn';
   }
 
   /** Entries by root; those of made-up datasets are nowhere. */

@@ -1,4 +1,6 @@
 import { LOG_ID_BYTES } from '@waystone/proto';
+import { messageOf } from '../core/errors.js';
+import { unpackOffenders } from '../ledger/withdrawals.js';
 import { type BatchRecord, countRows, type FsckContext, rowsOf, SEALED_STATES } from './context.js';
 import { isBlob, isCount, shown } from './values.js';
 
@@ -53,7 +55,56 @@ export function checkBatches(context: FsckContext): void {
       },
     );
   }
+  checkWithdrawals(context);
   report.done(CHECK);
+}
+
+/** Each withdrawn dataset says why, and what holds the rest of it; that these are its entries is found by reading them. */
+function checkWithdrawals(context: FsckContext): void {
+  const { db, report } = context;
+  const wrong = (batch: number, what: string): void =>
+    report.find(CHECK, 'WITHDRAWAL_WRONG', `batch ${batch} ${what}`, { batch });
+  const without = db
+    .prepare(
+      `SELECT id FROM batches WHERE state = 'withdrawn'
+       AND NOT EXISTS (SELECT 1 FROM withdrawals WHERE batch = batches.id)`,
+    )
+    .pluck()
+    .all() as number[];
+  for (const id of without) wrong(id, 'is withdrawn, and nothing says why');
+  const rows = db
+    .prepare(
+      `SELECT withdrawals.*, one.state, one.entries, rest.entries AS rest, rest.stream <> one.stream AS isOther
+       FROM withdrawals LEFT JOIN batches AS one ON one.id = batch
+       LEFT JOIN batches AS rest ON rest.id = successor ORDER BY batch`,
+    )
+    .all() as {
+    batch: number;
+    offenders: Buffer;
+    successor: number | null;
+    state: string | null;
+    entries: number | null;
+    rest: number | null;
+    isOther: number | null;
+  }[];
+  for (const row of rows) {
+    report.count(CHECK, 'withdrawals');
+    if (row.state !== 'withdrawn') wrong(row.batch, `was withdrawn, and yet is ${row.state}`);
+    let offenders = 0;
+    try {
+      offenders = unpackOffenders(row.offenders).length;
+    } catch (error) {
+      wrong(row.batch, `was withdrawn for entries that cannot be read: ${messageOf(error)}`);
+      continue;
+    }
+    const left = (row.entries ?? 0) - offenders;
+    if ((row.rest ?? 0) !== left || row.isOther === 1 || (row.successor !== null && left === 0)) {
+      wrong(
+        row.batch,
+        `has ${left} entries left without its offenders, batch ${row.successor ?? 'none'} holds ${row.rest ?? 0}`,
+      );
+    }
+  }
 }
 
 function faultOf(batch: BatchRecord): string | null {

@@ -136,6 +136,10 @@ function compareWithBatch({ db, report }: FsckContext, intent: IntentRow): void 
     report.find(CHECK, 'FORGE_INTENT_DIFFERS', what, facts);
     return;
   }
+  if (batch.state === 'withdrawn') {
+    const what = `intent ${intent.key} is for ${name}, which was withdrawn`;
+    report.find(CHECK, 'FORGE_INTENT_DIFFERS', what, facts);
+  }
   for (const [field, journalled, sealedOf] of factsOf(intent)) {
     const sealed = sealedOf(batch, intent);
     if (journalled === sealed) continue;

@@ -74,7 +74,7 @@ const NAMES = [
 ] as const;
 
 function parseName(name: string): DatasetName {
-  if (/^\.tmp-\d+$/.test(name)) return { kind: 'temporary' };
+  if (/^\.tmp-(rest-)?\d+$/.test(name)) return { kind: 'temporary' };
   for (const [kind, pattern] of NAMES) {
     const root = pattern.exec(name)?.[1];
     if (root !== undefined) return { kind, root };

@@ -85,6 +85,10 @@ export const MEANINGS = {
   LOG_BATCH_MISMATCH: fault('log and batch name different datasets', RESTORE),
   LOG_RECORD_MISSING: fault('a sealed dataset is in no log', RESTORE),
   // batches
+  WITHDRAWAL_WRONG: fault(
+    'entries of a dataset that was withdrawn may get no DAT, or two',
+    'keep the folder of the withdrawn dataset, which holds every entry, and send this report to the maintainers',
+  ),
   BATCH_STATE_WRONG: fault(
     'the batch cannot be brought on: sealing or forging stops here',
     LOST_ROWS,

@@ -13,6 +13,7 @@ import { isSealed } from './context.js';
 import { PrunedSessions } from './pruned-sessions.js';
 import type { PlacedStatement, StatementsByPlace } from './statements-by-place.js';
 import { isSame } from './values.js';
+import { Withdrawals } from './withdrawals.js';
 
 /** Sessions that are kept in memory while entries are compared. */
 const SESSIONS_KEPT = 20_000;
@@ -33,6 +34,7 @@ export class EntryRows {
   readonly #findSession: Database.Statement;
   readonly #pruned: PrunedSessions;
   readonly #sessions = new Map<number, { session: unknown; key_id: unknown } | undefined>();
+  readonly #withdrawals: Withdrawals;
 
   constructor(context: FsckContext, rows: StatementsByPlace) {
     this.#context = context;
@@ -42,6 +44,7 @@ export class EntryRows {
        WHERE sessions.id = ?`,
     );
     this.#pruned = new PrunedSessions(context.db);
+    this.#withdrawals = new Withdrawals(context);
   }
 
   /** Passes over rows of batches before this one: those have no batch. */
@@ -59,6 +62,7 @@ export class EntryRows {
   /** The next entry of the batch. */
   add(batch: BatchRecord, totals: EntryTotals, entry: Uint8Array): void {
     const index = totals.entries++;
+    this.#withdrawals.add(batch, index, entry);
     for (
       let row = this.#rows.peek();
       isOf(row, batch) && !(row.batch_index >= index);
@@ -76,13 +80,14 @@ export class EntryRows {
     if (isOf(row, batch) && row.batch_index === index) {
       this.#compare(row, entry, statement);
       this.#rows.take();
-    } else if (statement !== null) {
+    } else if (statement !== null && !this.#withdrawals.isRest(batch)) {
       this.#missing(batch, index, statement);
     }
   }
 
   /** The batch has no more entries, or its entries cannot be read. @param isRead whether they were. */
   end(batch: BatchRecord, isRead: boolean): void {
+    this.#withdrawals.end(batch, isRead);
     let last: number | null = null;
     for (let row = this.#rows.peek(); isOf(row, batch); row = this.#rows.peek()) {
       const { batch_index: index } = row;

@@ -326,6 +326,7 @@ export class BatchTable {
       .prepare(
         `SELECT last_received_at_us FROM batches
          WHERE id > (SELECT MAX(id) FROM batches) - ${CLOCK_MEMORY_BATCHES} AND clock_trusted = 1
+           AND NOT EXISTS (SELECT 1 FROM withdrawals WHERE successor = batches.id)
          ORDER BY id DESC LIMIT 1`,
       )
       .pluck()

@@ -24,6 +24,7 @@ export function diskQueries(db: Database.Database) {
     `SELECT
        COALESCE(SUM(size) FILTER (WHERE state IN ('sealed', 'committed')), 0) AS unforged,
        COALESCE(SUM(size) FILTER (WHERE state IN ('forged', 'withdrawn') AND NOT is_removed), 0) AS forged,
+       COALESCE(SUM(size) FILTER (WHERE state = 'withdrawn'), 0) AS withdrawn,
        COALESCE(SUM(stored), 0) AS ever
      FROM (
        SELECT state, is_removed, ${entryBytes} AS stored, ${entryBytes} + batches * ${FOLDER_BYTES} AS size
@@ -60,7 +61,7 @@ export function diskQueries(db: Database.Database) {
 
   const use = () => {
     const files = unsealed.all() as (BatchFileExtent & { state: string })[];
-    const sum = sums.get() as { unforged: number; forged: number; ever: number };
+    const sum = sums.get() as Record<'unforged' | 'forged' | 'withdrawn' | 'ever', number>;
     const open = files.filter(({ state }) => state === 'open');
     const pages = db.pragma('page_count', { simple: true }) as number;
     return {
@@ -68,6 +69,7 @@ export function diskQueries(db: Database.Database) {
       unforgedBytes: sum.unforged,
       oldestUnforgedUs: (oldest.get() as number | undefined) ?? null,
       forgedBytes: sum.forged,
+      withdrawnBytes: sum.withdrawn,
       ledgerBytes: pages * (db.pragma('page_size', { simple: true }) as number),
       everBytes: open.reduce(
         (bytes, extent) => bytes + extent.bytes + extent.entries * FOLDER_BYTES_PER_ENTRY,
@@ -95,7 +97,9 @@ export function diskQueries(db: Database.Database) {
         const rows = keptSince.all(before, REMOVABLE_MAX) as { id: number; root: Buffer }[];
         for (const { id, root } of rows) found.set(id, root);
       }
-      let surplus = forgedBytesMax > 0 ? use().forgedBytes - forgedBytesMax : 0;
+      // What was withdrawn stays, and takes no room from what was forged.
+      const { forgedBytes, withdrawnBytes } = use();
+      let surplus = forgedBytesMax > 0 ? forgedBytes - withdrawnBytes - forgedBytesMax : 0;
       if (surplus > 0) {
         const rows = oldestKept.all(REMOVABLE_MAX) as { id: number; root: Buffer; size: number }[];
         for (const { id, root, size } of rows) {

@@ -206,6 +206,19 @@ function live(ledger: TestLedger, called: { operations: Set<string>; queries: Se
   queries.prunedDatasets(DID, SESSION, 1, 10);
   expect(queries.refusals(10)).toHaveLength(2);
   calls.markRemoved(1, NOW_US);
+  queries.unlikeReceipt(
+    makeEnvelope(KEY, { session: SESSION, first: 9, count: 9 }).subarray(8, 288),
+  );
+
+  ledger.commit([item(20)], () => calls.closeDue(NOW_US, true));
+  ledger.sealAll(NOW_US);
+  const { batch } = calls.toInspect({ logId, index: 1 });
+  calls.markInspected(batch, NOW_US);
+  calls.addIntent({ ...intent, chainId: 2, index: 1, key: 'b' });
+  const offenders = [{ index: 0, code: 'DEVICE_REVOKED' as const }];
+  calls.withdraw({ batch, chainId: 2, offenders, rest: null, atUs: NOW_US });
+  expect(calls.intent('b')).toBeNull();
+  expect(queries.batch(batch)).toMatchObject({ state: 'withdrawn' });
   calls.keepClockDoubt(1);
   calls.addRelay(
     { name: 'r', login: { salt: new Uint8Array(1), hash: new Uint8Array(1) }, devices: [DID] },

@@ -1,6 +1,7 @@
 import { toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import type { DeviceRecord, LogHead, SealedDataset, SealingBatch } from '../core/ports.js';
+import type { OffenceCode } from '../core/withdrawal.js';
 import type { BatchTable } from './batches.js';
 import type { Committer } from './committer.js';
 import type { Counters } from './counters.js';
@@ -11,6 +12,7 @@ import { forgeJournalOperations } from './forge-journal.js';
 import { lazaiJournalOperations } from './lazai-journal.js';
 import { missingStatement, type RangeTable } from './ranges.js';
 import { relayOperations } from './relays.js';
+import { entryPlaces, withdrawalOperations } from './withdrawals.js';
 
 /** A statement of a device, named by where it begins. */
 export interface StatementReference {
@@ -21,9 +23,13 @@ export interface StatementReference {
 
 /** What a device is owed for one statement. */
 export interface OwedReceipt {
+  /** Hash of the statement. */
+  readonly statement: Uint8Array;
   readonly stored: Uint8Array;
   readonly batch: number;
   readonly batchIndex: number;
+  /** Why its entry gets no DAT, or null. */
+  readonly offence: OffenceCode | null;
 }
 
 /**
@@ -38,9 +44,11 @@ export function ledgerOperations(deps: {
   counters: Counters;
   ranges: RangeTable;
   logId: Uint8Array;
+  dataFolder: string;
 }) {
   const { db, devices, batches, committer, counters, ranges } = deps;
   const journal = forgeJournalOperations(db);
+  const placeNow = entryPlaces(db);
   return {
     identity: (): { logId: Uint8Array; logSize: number } => ({
       logId: deps.logId,
@@ -87,7 +95,7 @@ export function ledgerOperations(deps: {
           | undefined;
         if (row === undefined) throw missingStatement(id);
         const stored = committer.storedReceipt(keyId, row);
-        return [{ stored, batch: row.batch, batchIndex: row.batch_index }];
+        return [{ statement: row.hash, stored, ...placeNow(row.batch, row.batch_index) }];
       });
     },
 
@@ -115,6 +123,7 @@ export function ledgerOperations(deps: {
     ...lazaiJournalOperations(db, journal),
     ...relayOperations(db),
     ...deviceProofOperations(db),
+    ...withdrawalOperations(db, deps.dataFolder),
   };
 }
 

@@ -1,9 +1,12 @@
 import { fromHex, toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import type { BatchState, DatStatus, DeviceStatus, RefusalRow } from '../core/view.js';
+import type { OffenceCode, Withdrawal } from '../core/withdrawal.js';
 import { diskQueries } from './disk-queries.js';
 import { STATEMENT_AT_OR_BEFORE } from './ranges.js';
+import { receiptQueries } from './receipt-queries.js';
 import { sessionMark } from './session-mark.js';
+import { entryPlaces, unpackOffenders } from './withdrawals.js';
 
 /** Gaps shown per device. */
 const GAPS_MAX = 20;
@@ -32,6 +35,7 @@ export interface BatchRecord {
   readonly dat: DatStatus | null;
   /** When retention removed its files, µs. */
   readonly removedAtUs: number | null;
+  readonly withdrawal: Withdrawal | null;
 }
 
 /** Where a frame is. */
@@ -83,6 +87,22 @@ const DEVICE_ROWS = `SELECT devices.*,
 
 /** Reads for the answers, on a read-only connection of their own with short transactions. */
 export function ledgerQueries(db: Database.Database) {
+  const placeNow = entryPlaces(db);
+  const findWithdrawal = db.prepare(
+    `SELECT at_us, offenders, successor, batches.root FROM withdrawals
+     LEFT JOIN batches ON batches.id = successor WHERE batch = ?`,
+  );
+  const withdrawalOf = (batch: number): Withdrawal | null => {
+    const row = findWithdrawal.get(batch) as
+      | { at_us: number; offenders: Buffer; successor: number | null; root: Buffer | null }
+      | undefined;
+    if (row === undefined) return null;
+    const reasons: Partial<Record<OffenceCode, number>> = {};
+    for (const { code } of unpackOffenders(row.offenders)) reasons[code] = (reasons[code] ?? 0) + 1;
+    const successorRoot = row.root === null ? null : toHex(row.root);
+    return { atUs: row.at_us, reasons, successor: row.successor, successorRoot };
+  };
+
   const toBatch = (row: BatchTableRow): BatchRecord => ({
     id: row.id,
     state: shownState(row.state),
@@ -105,6 +125,7 @@ export function ledgerQueries(db: Database.Database) {
     manifestHash: row.manifest_hash === null ? null : toHex(row.manifest_hash),
     dat: row.token === null ? null : readToken(row.token),
     removedAtUs: row.removed_at_us,
+    withdrawal: row.state === 'withdrawn' ? withdrawalOf(row.id) : null,
   });
 
   const toDevice = (value: unknown): DeviceRow => {
@@ -179,20 +200,21 @@ export function ledgerQueries(db: Database.Database) {
     ): FrameLocation | null => {
       const row = db
         .prepare(
-          `SELECT s.last, s.batch, s.batch_index, b.state, b.root FROM devices d
+          `SELECT s.last, s.batch, s.batch_index FROM devices d
            JOIN sessions ON sessions.device = d.id JOIN statements s ON s.id = ${STATEMENT_AT_OR_BEFORE}
-           JOIN batches b ON b.id = s.batch WHERE d.did = @did AND sessions.session = @session`,
+           WHERE d.did = @did AND sessions.session = @session`,
         )
         .get({ did, session: fromHex(session), stream, sequence }) as
-        | { last: number; batch: number; batch_index: number; state: string; root: Buffer | null }
+        | { last: number; batch: number; batch_index: number }
         | undefined;
       if (row === undefined || row.last < sequence) return null;
-      return {
-        batch: row.batch,
-        batchIndex: row.batch_index,
-        state: shownState(row.state),
-        root: row.root === null ? null : toHex(row.root),
-      };
+      const { batch, batchIndex } = placeNow(row.batch, row.batch_index);
+      const at = db.prepare('SELECT state, root FROM batches WHERE id = ?').get(batch) as
+        | { state: string; root: Buffer | null }
+        | undefined;
+      if (at === undefined) return null;
+      const root = at.root === null ? null : toHex(at.root);
+      return { batch, batchIndex, state: shownState(at.state), root };
     },
 
     /**
@@ -222,7 +244,7 @@ export function ledgerQueries(db: Database.Database) {
       const rows = db
         .prepare(
           `SELECT root, removed_at_us FROM batches WHERE stream = ?
-           AND state IN ('sealed', 'committed', 'forged')
+           AND state IN ('sealed', 'committed', 'forged', 'withdrawn')
            AND EXISTS (SELECT 1 FROM batch_devices WHERE batch = batches.id AND device = ?)
            ORDER BY id DESC LIMIT ?`,
         )
@@ -279,6 +301,7 @@ export function ledgerQueries(db: Database.Database) {
     },
 
     ...diskQueries(db),
+    ...receiptQueries(db),
   };
 }
 

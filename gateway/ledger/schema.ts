@@ -9,6 +9,7 @@ import { RANGES_DDL } from './ranges.js';
 import { RELAYS_DDL } from './relays.js';
 import { UNSYNCED_DDL } from './unsynced.js';
 import { PAGE_BYTES, WAL_BYTES_MAX, WAL_CHECKPOINT_PAGES } from './wal-keeper.js';
+import { WITHDRAWALS_DDL } from './withdrawals.js';
 
 /**
  * The ledger's tables. Ids are small integers; hashes, keys and envelopes are blobs; times are µs UTC.
@@ -150,6 +151,7 @@ CREATE TABLE pruned_sessions (
   UNSYNCED_DDL,
   LAZAI_JOURNAL_DDL,
   DEVICE_PROOFS_DDL,
+  WITHDRAWALS_DDL,
 ];
 
 /** Version of the tables that this release reads and writes. */

@@ -159,6 +159,7 @@ export class TestLedger {
       counters: this.counters,
       ranges: this.ranges,
       logId: this.logId,
+      dataFolder,
     });
   }
 
@@ -266,7 +267,8 @@ function packed(items: readonly TestItem[], nextTicket: () => number): VerifiedB
 /** Makes the tables those of schema version 6, which knew no LazAI. */
 export function withoutLazai(db: Database.Database): void {
   db.exec(
-    `DROP TABLE device_proofs; DROP TABLE lazai_file; DROP TABLE lazai_pin; DROP TABLE lazai_spend; DROP INDEX chain_intent_by_dataset;
+    `DROP TABLE withdrawals; ALTER TABLE batches DROP COLUMN inspected_at_us;
+     DROP TABLE device_proofs; DROP TABLE lazai_file; DROP TABLE lazai_pin; DROP TABLE lazai_spend; DROP INDEX chain_intent_by_dataset;
      PRAGMA user_version = 6`,
   );
 }

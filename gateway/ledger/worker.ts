@@ -83,6 +83,7 @@ function main(): void {
     counters,
     ranges,
     logId: identity.logId,
+    dataFolder: data.dataFolder,
   });
 
   let verified: VerifiedBatch[] = [];

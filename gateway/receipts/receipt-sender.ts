@@ -11,6 +11,7 @@ import type { Logger } from '../core/logger.js';
 import type { DeviceRecord } from '../core/ports.js';
 import type { ReceiptMaker } from '../core/receipt-maker.js';
 import type { DatStatus } from '../core/view.js';
+import type { OffenceCode, Offender } from '../core/withdrawal.js';
 
 /**
  * When a device that was told to come again should, s: a restart is over by then; a person puts a device on
@@ -24,6 +25,23 @@ const RETRY_AFTER_SECONDS = {
   STOPPING: number;
 };
 
+/** Receipts one behind the other; `places` are those of their devices in the list that was asked for. */
+interface ReceiptChunk {
+  readonly places: readonly number[];
+  readonly lengths: readonly number[];
+  readonly receipts: Uint8Array;
+}
+
+/** What a device is owed for a statement. */
+interface OwedRow {
+  readonly statement: Uint8Array;
+  readonly stored: Uint8Array;
+  readonly batch: number;
+  readonly batchIndex: number;
+  /** Why its entry gets no DAT, or null. */
+  readonly offence: OffenceCode | null;
+}
+
 export interface ReceiptSenderDeps {
   readonly logger: Logger;
   readonly receiptMaker: ReceiptMaker;
@@ -32,17 +50,21 @@ export interface ReceiptSenderDeps {
   readonly connected: () => readonly DeviceRecord[];
   /**
    * The `included` receipts of devices (key ids in hex) in a sealed dataset, a chunk at a time; of all their
-   * entries, or of those at `indexes`. `places` are those of the devices in the list.
+   * entries, or of those at `indexes`.
    */
   readonly included: (
     root: string,
     devices: string[],
     indexes: number[] | null,
-  ) => AsyncIterable<{
-    readonly places: readonly number[];
-    readonly lengths: readonly number[];
-    readonly receipts: Uint8Array;
-  }>;
+  ) => AsyncIterable<ReceiptChunk>;
+  /** Likewise the `final` receipts of entries that get no DAT. */
+  readonly withdrawn: (
+    root: string,
+    devices: string[],
+    offenders: readonly Offender[],
+  ) => AsyncIterable<ReceiptChunk>;
+  /** EIP-155 id of the chain, or 0. */
+  readonly chainId: number;
   /** State of a batch as far as receipts tell it. */
   readonly batch: (id: number) => Promise<{
     root: string | null;
@@ -94,22 +116,32 @@ export class ReceiptSender {
     }
   }
 
+  /** Tells the connected devices which of their entries get no DAT, and why. */
+  async withdrawn(root: string, offenders: readonly Offender[]): Promise<void> {
+    const devices = this.#deps.connected();
+    const ids = devices.map(({ keyId }) => toHex(keyId));
+    await this.#quietly(() =>
+      this.#sendChunks(devices, this.#deps.withdrawn(root, ids, offenders)),
+    );
+  }
+
   /** Answers what a hello asked for, as far as it is known by now. */
-  async owed(
-    device: DeviceRecord,
-    rows: readonly { stored: Uint8Array; batch: number; batchIndex: number }[],
-  ): Promise<void> {
-    const byBatch = new Map<number, number[]>();
+  async owed(device: DeviceRecord, rows: readonly OwedRow[]): Promise<void> {
+    const byBatch = new Map<number, OwedRow[]>();
     for (const row of rows) {
       this.#deps.send(device.id, row.stored);
-      byBatch.set(row.batch, [...(byBatch.get(row.batch) ?? []), row.batchIndex]);
+      byBatch.set(row.batch, [...(byBatch.get(row.batch) ?? []), row]);
     }
-    for (const [id, indexes] of byBatch) {
+    for (const [id, owed] of byBatch) {
+      const indexes = owed.map(({ batchIndex }) => batchIndex);
       await this.#quietly(async () => {
         const batch = await this.#deps.batch(id);
         if (batch?.isSealed !== true || batch.root === null) return;
         await this.#sendIncluded([device], batch.root, indexes);
         if (batch.dat !== null) this.#sendFinal(device, batch.root, batch.dat);
+        for (const row of owed) {
+          if (row.offence !== null) this.#sendOffence(device, batch.root, row, row.offence);
+        }
       });
     }
   }
@@ -121,7 +153,14 @@ export class ReceiptSender {
     indexes: number[] | null,
   ): Promise<void> {
     const ids = devices.map(({ keyId }) => toHex(keyId));
-    for await (const { places, lengths, receipts } of this.#deps.included(root, ids, indexes)) {
+    await this.#sendChunks(devices, this.#deps.included(root, ids, indexes));
+  }
+
+  async #sendChunks(
+    devices: readonly DeviceRecord[],
+    chunks: AsyncIterable<ReceiptChunk>,
+  ): Promise<void> {
+    for await (const { places, lengths, receipts } of chunks) {
       let at = 0;
       for (const [k, place] of places.entries()) {
         const end = at + (lengths[k] as number);
@@ -144,6 +183,17 @@ export class ReceiptSender {
       },
     };
     this.#deps.send(device.id, this.#deps.receiptMaker.forBody(body));
+  }
+
+  #sendOffence(device: DeviceRecord, root: string, row: OwedRow, code: OffenceCode): void {
+    const { statement } = row;
+    const { chainId, receiptMaker, send } = this.#deps;
+    const outcome = {
+      kind: 'final' as const,
+      root: Buffer.from(root, 'hex'),
+      ...{ tokenId: 0n, chainId, code },
+    };
+    send(device.id, receiptMaker.forBody({ device: device.keyId, statement, outcome }));
   }
 
   /** A receipt that cannot be made is asked for again; it must not hold up anything. */

@@ -1,5 +1,6 @@
-import { type MerkleTree, statementHash } from '@waystone/proto';
+import { fromHex, type MerkleTree, type Outcome, statementHash } from '@waystone/proto';
 import { Answers, type EntryPlace, type ReceiptMaker } from '../core/receipt-maker.js';
+import type { Offender } from '../core/withdrawal.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 
 /** Receipts under one signature; also how many go from thread to thread, and out, at a time. */
@@ -33,41 +34,79 @@ export async function* includedReceipts(
   devices: readonly string[],
   indexes: readonly number[] | null,
 ): AsyncGenerator<IncludedChunk> {
-  const placeOf = new Map(devices.map((device, place) => [device, place]));
   const wanted = indexes === null ? null : new Set(indexes);
   const dataset = await DatasetReader.open(folder);
   try {
     const tree = known ?? (await dataset.tree());
     const { root, size: count } = tree;
-    let places: number[] = [];
-    let entries: EntryPlace[] = [];
-    let answers = new Answers(RECEIPTS_EACH);
-    const chunk = (): IncludedChunk => {
-      const { bytes: receipts, lengths } = receiptMaker.receipts(answers, entries);
-      const made = { places, lengths, receipts };
-      places = [];
-      entries = [];
-      answers = new Answers(RECEIPTS_EACH);
-      return made;
-    };
-    for await (const run of dataset.runs()) {
-      for (const [k, entry] of run.entries.entries()) {
-        const index = run.first + k;
-        if (wanted !== null && !wanted.has(index)) continue;
-        const place = placeOf.get(entry.toString('hex', DEVICE_AT, DEVICE_END));
-        if (place === undefined) continue;
-        places.push(place);
-        entries.push({ tree, index });
-        answers.add({
-          device: entry.subarray(DEVICE_AT, DEVICE_END),
-          statement: statementHash(entry.subarray(0, STATEMENT_BYTES)),
-          outcome: { kind: 'included', entryLeaf: tree.leaf(index), root, index, count },
-        });
-        if (answers.size === RECEIPTS_EACH) yield chunk();
-      }
-    }
-    if (answers.size > 0) yield chunk();
+    yield* receiptsOf(dataset, receiptMaker, devices, (index) =>
+      wanted !== null && !wanted.has(index)
+        ? null
+        : {
+            outcome: { kind: 'included', entryLeaf: tree.leaf(index), root, index, count },
+            place: { tree, index },
+          },
+    );
   } finally {
     await dataset.close();
   }
+}
+
+/** Walks a withdrawn dataset and makes the receipts that say why devices' entries get no DAT. */
+export async function* withdrawnReceipts(
+  folder: string,
+  receiptMaker: ReceiptMaker,
+  devices: readonly string[],
+  { offenders, chainId }: { readonly offenders: readonly Offender[]; readonly chainId: number },
+): AsyncGenerator<IncludedChunk> {
+  const codes = new Map(offenders.map(({ index, code }) => [index, code]));
+  const dataset = await DatasetReader.open(folder);
+  try {
+    const root = fromHex(dataset.manifest.root);
+    yield* receiptsOf(dataset, receiptMaker, devices, (index) => {
+      const code = codes.get(index);
+      if (code === undefined) return null;
+      return { outcome: { kind: 'final', root, tokenId: 0n, chainId, code }, place: null };
+    });
+  } finally {
+    await dataset.close();
+  }
+}
+
+/** Receipts for the entries of devices that `answer` has one for. */
+async function* receiptsOf(
+  dataset: DatasetReader,
+  receiptMaker: ReceiptMaker,
+  devices: readonly string[],
+  answer: (index: number) => { outcome: Outcome; place: EntryPlace | null } | null,
+): AsyncGenerator<IncludedChunk> {
+  const placeOf = new Map(devices.map((device, place) => [device, place]));
+  let places: number[] = [];
+  let entries: (EntryPlace | null)[] = [];
+  let answers = new Answers(RECEIPTS_EACH);
+  const chunk = (): IncludedChunk => {
+    const { bytes: receipts, lengths } = receiptMaker.receipts(answers, entries);
+    const made = { places, lengths, receipts };
+    places = [];
+    entries = [];
+    answers = new Answers(RECEIPTS_EACH);
+    return made;
+  };
+  for await (const run of dataset.runs()) {
+    for (const [k, entry] of run.entries.entries()) {
+      const place = placeOf.get(entry.toString('hex', DEVICE_AT, DEVICE_END));
+      if (place === undefined) continue;
+      const made = answer(run.first + k);
+      if (made === null) continue;
+      places.push(place);
+      entries.push(made.place);
+      answers.add({
+        device: entry.subarray(DEVICE_AT, DEVICE_END),
+        statement: statementHash(entry.subarray(0, STATEMENT_BYTES)),
+        outcome: made.outcome,
+      });
+      if (answers.size === RECEIPTS_EACH) yield chunk();
+    }
+  }
+  if (answers.size > 0) yield chunk();
 }

@@ -12,6 +12,7 @@ import type { SealedDataset, SealingBatch } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import { serveCalls } from '../core/rpc.js';
 import { yieldToOthers } from '../core/thread-priority.js';
+import type { Offender } from '../core/withdrawal.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 import {
   addCheckpoint,
@@ -22,7 +23,10 @@ import {
 import { makeProof, proofToJson } from '../dataset/proof.js';
 import { publishEntries } from '../dataset/published.js';
 import type { DatasetThreadData } from './dataset-thread.js';
-import { type IncludedChunk, includedReceipts } from './included-receipts.js';
+import { type IncludedChunk, includedReceipts, withdrawnReceipts } from './included-receipts.js';
+import { type Inspection, type InspectionFacts, inspectDataset } from './inspect-dataset.js';
+import { checkServed, lookAtPublic } from './published-entries.js';
+import { REST_PREFIX, writeRest } from './rest-file.js';
 
 const { dataFolder, privateKey, logId } = workerData as DatasetThreadData;
 const receiptMaker = new ReceiptMaker(new GatewayKey(privateKey), logId);
@@ -84,6 +88,19 @@ const operations = {
     return number;
   },
 
+  /** Likewise the `final` receipts of entries that get no DAT. */
+  openWithdrawn: (
+    root: string,
+    devices: readonly string[],
+    offenders: readonly Offender[],
+    chainId: number,
+  ): number => {
+    const number = ++lastIncluded;
+    const folder = join(datasetsFolder, root);
+    included.set(number, withdrawnReceipts(folder, receiptMaker, devices, { offenders, chainId }));
+    return number;
+  },
+
   /** The next receipts, or null after the last ones. */
   nextIncluded: async (number: number): Promise<IncludedChunk | null> => {
     const next = await included.get(number)?.next();
@@ -110,16 +127,27 @@ const operations = {
     await rm(aside, { recursive: true, force: true });
   },
 
-  /** Finishes removals that a stop interrupted. @returns roots of all folders that are left. */
+  /** Finishes removals and withdrawals that a stop interrupted; a withdrawal begins anew. @returns roots of all folders that are left. */
   finishRemovals: async (): Promise<string[]> => {
     const names = await readdir(datasetsFolder);
     for (const name of names) {
-      if (name.startsWith(REMOVED_PREFIX)) {
+      if (name.startsWith(REMOVED_PREFIX) || name.startsWith(REST_PREFIX)) {
         await rm(join(datasetsFolder, name), { recursive: true, force: true });
       }
     }
     return names.filter((name) => /^[0-9a-f]{64}$/.test(name));
   },
+
+  /** Judges every entry, before anything is committed. @throws WaystoneError DATASET_DAMAGED. */
+  inspect: (root: string, facts: InspectionFacts): Promise<Inspection> =>
+    inspectDataset(join(datasetsFolder, root), root, facts),
+
+  /** What is left of a dataset that is withdrawn, as a batch file. */
+  writeRest: (root: string, batch: number, without: readonly number[]) =>
+    writeRest(datasetsFolder, root, batch, without),
+
+  checkServed,
+  lookAtPublic,
 
   /** @throws RangeError when the dataset has fewer entries. */
   entry: async (root: string, index: number): Promise<EntryProof> => {

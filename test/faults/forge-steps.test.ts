@@ -259,7 +259,8 @@ describe('a chain', () => {
     const first = scene.forger();
     await quiet(first.forger);
     await first.kill();
-    const slow = scene.forger({ confirmation: { kind: 'depth', blocks: 100_000 } });
+    // Deep enough for its devices in a while, and not for its token before it is killed.
+    const slow = scene.forger({ confirmation: { kind: 'depth', blocks: 40 } });
     slow.forger.start();
     scene.datasets.seal(1);
     await until(slow.forger, 'minted', () => scene.openIntents().join().includes('finalised'));

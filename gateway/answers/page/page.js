@@ -182,7 +182,7 @@ function batchRow(row) {
     { text: count(row.devices), kind: 'number minor' },
     { text: size(row.bytes), kind: 'number minor' },
     { text: span(row.ageSeconds), kind: 'number' },
-    { text: row.waitsFor, kind: 'long' },
+    { text: row.waitsFor || withdrawn(row.withdrawal), kind: 'long' },
   ];
 }
 
@@ -200,8 +200,17 @@ function datasetRow(row, nowUs) {
     },
     row.dat
       ? { text: short(row.dat.owner), kind: 'code', title: row.dat.owner }
-      : { text: row.waitsFor, kind: 'long' },
+      : { text: row.waitsFor || withdrawn(row.withdrawal), kind: 'long' },
   ];
+}
+
+/** Why a dataset gets no DAT, and where the rest of its entries is. */
+function withdrawn(withdrawal) {
+  if (!withdrawal) return '';
+  const reasons = Object.entries(withdrawal.reasons).map(([code, n]) => `${count(n)} ${code}`);
+  const { successor } = withdrawal;
+  const rest = successor === null ? 'nothing is left of it' : `the rest is in batch ${successor}`;
+  return `${reasons.join(', ')}; ${rest}`;
 }
 
 function deviceRow(row, nowUs) {

@@ -62,7 +62,7 @@ export function batchTable(batches: readonly BatchStatus[]): string {
       count(batch.devices),
       size(batch.bytes),
       span(batch.ageSeconds),
-      batch.waitsFor,
+      batch.waitsFor || describeWithdrawal(batch.withdrawal),
     ]),
     'no batch yet: no device has sent anything',
   );
@@ -73,6 +73,7 @@ function describeBatch(batch: BatchStatus): string {
     ['batch', String(batch.id)],
     ['state', batch.state],
     ['waits for', batch.waitsFor || 'nothing, it is done'],
+    ...withdrawalRows(batch.withdrawal),
     ['stream', `${batch.streamName} (${batch.stream})`],
     [
       'holds',
@@ -86,6 +87,34 @@ function describeBatch(batch: BatchStatus): string {
     ['root', batch.root ?? 'not yet'],
     ...describeDat(batch.dat),
   ]);
+}
+
+/** Why a dataset gets no DAT and where the rest of it is, in a few words; "" when it was not withdrawn. */
+export function describeWithdrawal(withdrawal: BatchStatus['withdrawal']): string {
+  if (withdrawal === null) return '';
+  const { reasons, successor } = withdrawal;
+  const parts = Object.entries(reasons).map(([code, entries]) => `${count(entries)} ${code}`);
+  const rest = successor === null ? 'nothing is left of it' : `the rest is in batch ${successor}`;
+  return `withdrawn: ${parts.join(', ')}; ${rest}`;
+}
+
+/** The same, as rows. */
+export function withdrawalRows(withdrawal: BatchStatus['withdrawal']): [string, string][] {
+  if (withdrawal === null) return [];
+  const root = withdrawal.successorRoot;
+  return [
+    ['withdrawn', `${date(withdrawal.atUs)}; entries that may not be committed, by reason:`],
+    ...Object.entries(withdrawal.reasons).map(([code, entries]): [string, string] => [
+      '',
+      `${count(entries)} ${code}`,
+    ]),
+    [
+      'the rest',
+      withdrawal.successor === null
+        ? 'none: no entry is left'
+        : `batch ${withdrawal.successor}, ${root === null ? 'not sealed yet' : `dataset ${root}`}`,
+    ],
+  ];
 }
 
 /** The DAT of a batch or dataset, as rows. */

@@ -7,6 +7,7 @@ import { chainOf, type KeyFlags, sent, withKey } from '../chain-options.js';
 import type { AddCommand } from '../cli.js';
 import { completeRoot } from '../complete-root.js';
 import { date, pairs, plain, table } from '../format.js';
+import { describeWithdrawal } from './batches.js';
 
 const NATIVE = `0x${'0'.repeat(40)}`;
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
@@ -232,8 +233,14 @@ async function tokenOf(call: Call, given: string): Promise<bigint> {
   }
   const api = await call.api();
   const root = await completeRoot(api, given.toLowerCase());
-  const { dat, waitsFor } = await api.get<DatasetStatus>(`/v1/datasets/${root}`);
+  const { dat, waitsFor, withdrawal } = await api.get<DatasetStatus>(`/v1/datasets/${root}`);
   if (dat !== null) return BigInt(dat.tokenId);
+  if (withdrawal !== null) {
+    throw new WaystoneError(
+      'DATASET_WITHDRAWN',
+      `dataset ${root} never gets a token: ${describeWithdrawal(withdrawal)}`,
+    );
+  }
   throw new WaystoneError(
     'DAT_NOT_YET',
     `dataset ${root} has no token yet; it waits for ${waitsFor}`,

@@ -3,7 +3,7 @@ import type { DatasetStatus } from '../../core/view.js';
 import type { AddCommand } from '../cli.js';
 import { completeRoot } from '../complete-root.js';
 import { ago, count, date, pairs, table } from '../format.js';
-import { describeDat } from './batches.js';
+import { describeDat, describeWithdrawal, withdrawalRows } from './batches.js';
 
 /** Hex digits of a root in the list; enough to name a dataset by. */
 const ROOT_CHARS_SHOWN = 16;
@@ -54,7 +54,7 @@ function datasetTable(datasets: readonly DatasetStatus[], nowUs: number): string
       dataset.dat === null
         ? '-'
         : `${dataset.dat.target === 'lazai' ? 'LazAI ' : ''}#${dataset.dat.tokenId}`,
-      dataset.waitsFor,
+      dataset.waitsFor || describeWithdrawal(dataset.withdrawal),
     ]),
     'no dataset yet; waystone batches list shows what is open, waystone batches seal closes it',
   );
@@ -66,6 +66,7 @@ function describeDataset(dataset: DatasetStatus & { manifest: Manifest | null })
     ['root', dataset.root],
     ['state', dataset.state],
     ['waits for', dataset.waitsFor || 'nothing, it is done'],
+    ...withdrawalRows(dataset.withdrawal),
     ['holds', `${count(dataset.frames)} frames in ${count(dataset.entries)} entries`],
     ...(manifest === null ? [] : describeManifest(manifest)),
     ['sealed', `${date(dataset.sealedAtUs)}, from batch ${dataset.batch}`],

@@ -1,5 +1,4 @@
-import { ENTRY_BYTES, type Statement, toHex } from '@waystone/proto';
-import type { Where } from './report.js';
+import { type Statement, toHex } from '@waystone/proto';
 
 interface Run {
   first: number;
@@ -32,7 +31,8 @@ export class SequenceRuns {
     else runs.push({ first: firstSequence, last, entry });
   }
 
-  *overlaps(): Generator<{ detail: string; where: Where }> {
+  /** Sequences that two runs cover, with the entry that the later one of them begins with. */
+  *overlaps(): Generator<{ detail: string; entry: number; sequence: number }> {
     for (const [key, runs] of this.#runs) {
       runs.sort((a, b) => a.first - b.first || a.entry - b.entry);
       let reach: Run | undefined;
@@ -42,12 +42,8 @@ export class SequenceRuns {
           const [early, late] = reach.entry < run.entry ? [reach, run] : [run, reach];
           yield {
             detail: `sequences ${run.first}..${Math.min(run.last, reach.last)} of ${key} are also in the run that begins with entry ${early.entry}`,
-            where: {
-              file: 'entries',
-              entry: late.entry,
-              sequence: run.first,
-              bytes: [late.entry * ENTRY_BYTES, (late.entry + 1) * ENTRY_BYTES],
-            },
+            entry: late.entry,
+            sequence: run.first,
           };
         }
         if (reach === undefined || run.last > reach.last) reach = run;
