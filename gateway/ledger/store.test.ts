@@ -605,7 +605,13 @@ it('answers for wanted statements with the first receipt, and for others not at 
     { session: SESSION, stream: 2, firstSequence: 0 },
     { session: '99'.repeat(16), stream: 1, firstSequence: 0 },
   ]);
-  expect(owed).toEqual([{ stored: first?.receipt, batch: 1, batchIndex: 0 }]);
+  const { statement } = decodeReceipt(first?.receipt as Uint8Array).body;
+  expect(owed.map((one) => ({ ...one, statement: new Uint8Array(one.statement) }))).toEqual([
+    {
+      ...{ statement: new Uint8Array(statement), stored: first?.receipt },
+      ...{ batch: 1, batchIndex: 0, offence: null },
+    },
+  ]);
   expect(ledger.calls.owedReceipts(7, [{ session: SESSION, stream: 1, firstSequence: 0 }])).toEqual(
     [],
   );
