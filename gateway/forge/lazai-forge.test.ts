@@ -203,6 +203,17 @@ it('forges sealed datasets in log order, and the iDAO owns the tokens', async ()
   expect(opened.contracts).toEqual(chain.addresses);
 });
 
+it('pays for no dataset that holds entries which offend', async () => {
+  datasets.offending.add(1);
+  seal(3);
+  await open();
+  await until('the others', () => datasets.results.length === 2);
+  expect(datasets.results.map(({ index }) => index)).toEqual([0, 2]);
+  expect([...datasets.withdrawn.keys()]).toEqual([1]);
+  expect(await contracts.filesCount()).toBe(2n);
+  expect(await journal.lazaiReservedWei(LAZAI_CHAIN_ID)).toBe(200n);
+});
+
 it('holds new datasets back while it is paused, and takes what is begun as far as it goes', async () => {
   await open();
   node.mood = 'silent';

@@ -100,12 +100,15 @@ export class MemoryDatasets implements ForgeDatasets {
   readonly withdrawn = new Map<number, DevicesOnChain>();
   /** Whether entries of devices that were revoked came too late. */
   isLate = false;
+  /** Datasets whose own entries offend, by index. */
+  readonly offending = new Set<number>();
 
   async inspect(
     { index }: ForgeDatasetId,
     devices: DevicesOnChain,
   ): Promise<'in order' | 'withdrawn'> {
-    if (!this.isLate || devices.revoked.length === 0) return 'in order';
+    const isLate = this.isLate && devices.revoked.length > 0;
+    if (!isLate && !this.offending.has(index)) return 'in order';
     this.withdrawn.set(index, devices);
     return 'withdrawn';
   }

@@ -15,6 +15,7 @@ import type {
   LazaiToken,
 } from '../../core/lazai-ports.js';
 import type { Logger } from '../../core/logger.js';
+import { isAboutOneDataset } from '../about-one-dataset.js';
 import { ChainProvider, type ChainProviderOptions } from '../chain-provider.js';
 import { bindGenesis, boundGenesis } from '../genesis.js';
 import { type Finding, firstObstacle } from '../preflight.js';
@@ -62,9 +63,6 @@ const OWN_WAITS: readonly string[] = [
 /** Waits that end the look: all others would wait for the same, and each of them for long. */
 const ENDS_LOOK: readonly string[] = ['CHAIN_WRONG', 'LAZAI_WRONG_GENESIS', 'LAZAI_NOT_MINED'];
 
-/** Errors about one dataset. */
-const ABOUT_ONE: readonly string[] = ['FORGE_RECORD_MISMATCH', 'FORGE_TARGET_CHANGED'];
-
 export interface LazaiForgerOptions extends Omit<LazaiOptions, 'genesisHash'> {
   /** Nodes of the chain, the preferred one first. */
   readonly urls: readonly string[];
@@ -82,7 +80,7 @@ export interface LazaiForgerDeps {
   readonly journal: ForgeJournal & LazaiJournal;
   readonly datasets: Pick<
     ForgeDatasets,
-    'ready' | 'publish' | 'entriesHash' | 'committed' | 'forged'
+    'ready' | 'inspect' | 'publish' | 'entriesHash' | 'committed' | 'forged'
   >;
   readonly operator: BaseWallet;
   readonly log: Logger;
@@ -185,6 +183,7 @@ export class LazaiForger {
     let failure: unknown = holdsBack === null || isPaused ? null : this.#forbidsNew;
     let wakeInMs: number | null = null;
     let forged = 0;
+    let withdrawn = 0;
     for (const { key, dataset } of this.#work(target, open, ready)) {
       if (this.#stopping.signal.aborted) break;
       if (holdsBack !== null && !(await this.#isBegun(key))) {
@@ -192,6 +191,10 @@ export class LazaiForger {
         continue;
       }
       try {
+        if (!(await this.#isInOrder(key, dataset))) {
+          withdrawn++;
+          continue;
+        }
         const outcome = await target.advance(provider, await this.#described(key, dataset));
         const record = await journal.lazaiFile(key);
         await this.#report(dataset, record, outcome);
@@ -208,13 +211,13 @@ export class LazaiForger {
         holdsBack ??= message;
       } catch (error) {
         // An alarm about one dataset does not hold up the others; anything else may concern them all.
-        if (!(error instanceof WaystoneError && ABOUT_ONE.includes(error.code))) throw error;
-        this.#note(dataset, 'intent', error.message);
+        if (!isAboutOneDataset(error)) throw error;
+        this.#note(dataset, 'intent', messageOf(error));
         failure ??= error;
       }
     }
     if (failure !== null) throw failure;
-    return { more: forged > 0 && ready.length > forged, wakeInMs };
+    return { more: (forged > 0 && ready.length > forged) || withdrawn > 0, wakeInMs };
   }
 
   /** What is under way, and what is sealed, in log order; logs in the order in which they were begun. */
@@ -243,6 +246,15 @@ export class LazaiForger {
     const record = await journal.lazaiFile(key);
     if (record === null) return false;
     return record.state !== 'intent' || (await journal.transactions(key)).length > 0;
+  }
+
+  /**
+   * Whether all its entries may go on chain; LazAI's registry knows no devices, so none is revoked there. What is begun is
+   * past that. One with others is withdrawn, and the rest of it comes back as another dataset.
+   */
+  async #isInOrder(key: string, { logId, index }: LazaiDataset | ForgeDataset): Promise<boolean> {
+    if (await this.#isBegun(key)) return true;
+    return (await this.#deps.datasets.inspect({ logId, index }, { revoked: [] })) === 'in order';
   }
 
   /** The dataset as LazAI is to know it. What is published for it is only looked up once. */
