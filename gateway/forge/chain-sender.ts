@@ -5,7 +5,7 @@ import {
   type TransactionReceipt,
 } from 'ethers';
 import { messageOf, WaystoneError } from '../core/errors.js';
-import { checkChainId, hasCode, readRevert } from './chain-client.js';
+import { checkChainId, hasCode } from './chain-client.js';
 import { ChainProvider } from './chain-provider.js';
 import { chooseFees, type FeeRules, feeFields, readMarket } from './fees.js';
 import { explain } from './refusals.js';
@@ -16,8 +16,9 @@ const GAS_ROOM_PER_MILLE = 1_200n;
 /** Longest wait for one transaction to be mined, ms. It may still be mined after that. */
 const MINED_WAIT_MS = 120_000;
 
-/** How often a block is looked for while a transaction waits; the library's default of 4 s is slower than chains are. */
-const POLL_MS = 1_000;
+/** How often a transaction that waits is looked for: ever less, since public chains take seconds for a block. */
+const POLL_MIN_MS = 50;
+const POLL_MAX_MS = 1_000;
 
 /** A chain, and how to pay on it. */
 export interface ChainPlace {
@@ -48,7 +49,6 @@ export class ChainSender {
   constructor(place: ChainPlace, signer: BaseWallet | null) {
     this.#place = place;
     this.provider = new ChainProvider(place.urls, place.chainId);
-    this.provider.pollingInterval = POLL_MS;
     this.#signer = signer;
   }
 
@@ -103,19 +103,35 @@ export class ChainSender {
       chainId,
       gasLimit: gas,
     });
-    let receipt: TransactionReceipt | null;
-    try {
-      receipt = await sent.wait(confirmations, MINED_WAIT_MS);
-    } catch (error) {
-      if (readRevert(error) !== null) throw explain(error);
-      throw new WaystoneError(
-        'CHAIN_UNCONFIRMED',
-        `transaction ${sent.hash} was sent and is not confirmed: ${messageOf(error)}. It may still be; look at it before you send the same again`,
-        { cause: error },
-      );
+    const receipt = await this.#confirmed(sent.hash, confirmations);
+    if (receipt.status === 1) return receipt;
+    throw new WaystoneError(
+      'CHAIN_CALL_REFUSED',
+      `transaction ${sent.hash} was mined and refused, though it was tried before: something changed meanwhile; try again`,
+    );
+  }
+
+  /** Not by the library's own wait: what it asks in between outlives it, and {@link close}. */
+  async #confirmed(hash: string, confirmations: number): Promise<TransactionReceipt> {
+    const deadlineMs = performance.now() + MINED_WAIT_MS;
+    let why = 'no block holds it';
+    for (let waitMs = POLL_MIN_MS; ; waitMs = Math.min(waitMs * 2, POLL_MAX_MS)) {
+      try {
+        const receipt = await this.provider.getTransactionReceipt(hash);
+        const head = receipt === null ? 0 : await this.provider.getBlockNumber();
+        if (receipt !== null && head - receipt.blockNumber + 1 >= confirmations) return receipt;
+        if (receipt !== null) why = `its block needs ${confirmations} blocks, its own included`;
+      } catch (error) {
+        why = messageOf(error);
+      }
+      if (performance.now() > deadlineMs) {
+        throw new WaystoneError(
+          'CHAIN_UNCONFIRMED',
+          `transaction ${hash} was sent and is not confirmed: ${why}. It may still be; look at it before you send the same again`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
     }
-    if (receipt === null) throw new TypeError(`no receipt of ${sent.hash}`);
-    return receipt;
   }
 
   #needSigner(): BaseWallet {

@@ -32,6 +32,13 @@ import {
   writePayload,
 } from './dataset-record.js';
 import { ForgeContracts } from './forge-contracts.js';
+import {
+  ForgeLoop,
+  type ForgeLoopOptions,
+  PAUSED,
+  type PassResult,
+  waitsForOf,
+} from './forge-loop.js';
 import { bindGenesis, boundGenesis } from './genesis.js';
 import { type Finding, firstObstacle } from './preflight.js';
 import { RewindWatch } from './rewind.js';
@@ -41,9 +48,6 @@ import { isUnreachable } from './unreachable.js';
 
 /** Datasets forged before their blocks are confirmed together; as many as a bundle takes, if that is more. */
 const DATASETS_PER_PASS = 16;
-
-/** What new datasets wait for while forging is paused. */
-const PAUSED = 'forging is paused; waystone forge resume ends that';
 
 /** Findings of the preflight that forbid new datasets only: what is on chain has to be answered for and finished. */
 const FORBIDS_NEW = ['FORGE_BOND_LOW', 'PUBLISH_URL_MISSING', 'PUBLISH_URL_LOCAL'];
@@ -57,9 +61,6 @@ const DEPTH_LOOK_MS = 3_000;
 /** How often an intent is judged again while its commit has to wait, ms. */
 const JUDGED_AGAIN_MS = 600_000;
 
-/** Longest that a node's wish to be left alone is granted. */
-const WISH_MAX_MS = 600_000;
-
 /** When a block counts for good. */
 export type Confirmation =
   /** Once the chain's own state is on disk: the local chain, which forgets what it has not dumped. */
@@ -67,7 +68,7 @@ export type Confirmation =
   /** Once so many blocks, its own included, stand on it. */
   | { readonly kind: 'depth'; readonly blocks: number };
 
-export interface ForgerOptions {
+export interface ForgerOptions extends ForgeLoopOptions {
   readonly chainId: number;
   readonly contracts: ContractAddresses;
   readonly idao: string;
@@ -82,11 +83,6 @@ export interface ForgerOptions {
   readonly gateway: ForgeKey;
   readonly terms: DatTerms;
   readonly confirmation: Confirmation;
-  /** First and longest wait after an error; default 500 ms and 60 s. */
-  readonly retryMinMs?: number;
-  readonly retryMaxMs?: number;
-  /** How often an idle forger looks at the chain; default 15 s. */
-  readonly idleMs?: number;
   readonly rpc?: ChainProviderOptions;
   /** Fees, resending and patience; default is what suits the local chain. */
   readonly submit?: Omit<SubmitterOptions, 'chainId'>;
@@ -140,14 +136,6 @@ function windowOpen(untilUs: number): NotYet {
   return new NotYet(`its window is open until ${new Date(untilUs / 1000).toISOString()}`, untilUs);
 }
 
-/** What one look at the work leaves behind. */
-export interface PassResult {
-  /** There is more to do at once. */
-  readonly more: boolean;
-  /** In how many ms, by the chain's time, something that waits becomes possible; null when nothing waits for a time. */
-  readonly wakeInMs: number | null;
-}
-
 /**
  * Forges sealed datasets in log order: intent, commit, finalise, confirm. Everything is journalled before it is
  * visible outside, and each step begins by asking the chain what is there, so recovery after a crash is the normal
@@ -157,7 +145,7 @@ export class Forger {
   readonly #options: ForgerOptions;
   readonly #deps: ForgerDeps;
   readonly #crash: (name: ForgeCrashPoint) => void;
-  readonly #stopping = new AbortController();
+  readonly #loop: ForgeLoop;
   readonly #submitter: Submitter;
   readonly #setup: ChainSetup;
   readonly #bundler: Bundler;
@@ -174,16 +162,7 @@ export class Forger {
   #windowSeconds: number | null = null;
   /** Why no new dataset may go on chain, from the preflight. */
   #forbidsNew: WaystoneError | null = null;
-  #loop: Promise<void> | null = null;
-  #wake: (() => void) | null = null;
-  /** Someone wants it tried again: the wait after failures begins anew. */
-  #isRetried = false;
-  #isNudged = false;
-  #state: ForgeStatus['state'] = 'stopped';
-  #why = '';
-  #isReachable = false;
   #headBlock: number | null = null;
-  #lastError: ForgeStatus['lastError'] = null;
   #waiting = new Map<string, ForgeStatus['datasets'][number]>();
 
   constructor(options: ForgerOptions, deps: ForgerDeps) {
@@ -193,12 +172,22 @@ export class Forger {
     this.#options = options;
     this.#deps = deps;
     this.#crash = deps.crashPoint ?? crashPoint;
+    this.#loop = new ForgeLoop(
+      options,
+      {
+        pass: () => this.pass(),
+        failed: () => this.#setup.forget(),
+        waitsFor: () => waitsForOf(this.#isPaused, this.#waiting.values()),
+        retryAfterMs: () => this.#connection?.provider.retryAfterMs ?? 0,
+      },
+      deps.log,
+    );
     this.#submitter = new Submitter(
       { ...options.submit, chainId: options.chainId },
       {
         journal: deps.journal,
         log: deps.log,
-        signal: this.#stopping.signal,
+        signal: this.#loop.signal,
         onStep: ({ purpose }, step) => {
           if (purpose === 'commit' || purpose === 'finalise')
             this.#crash(`forge:${purpose}-${step}`);
@@ -245,40 +234,30 @@ export class Forger {
   }
 
   start(): void {
-    this.#loop ??= this.#run();
+    this.#loop.start();
   }
 
   /** A dataset was sealed. */
   nudge(): void {
-    this.#isNudged = true;
-    // An error's back-off is not cut short: a fleet that seals every second must not hammer a dead node.
-    if (this.#state !== 'waiting') this.#wake?.();
+    this.#loop.nudge();
   }
 
   /** Tries again now, whatever the wait was. */
   retry(): void {
-    this.#isNudged = true;
-    this.#isRetried = true;
     this.#forgetJudgements();
-    this.#wake?.();
+    this.#loop.retry();
   }
 
   /** Ends after the step under way; what was minted is confirmed if the chain allows. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#wake?.();
-    await this.#loop;
+    await this.#loop.stop();
     this.#disconnect();
-    this.#state = 'stopped';
   }
 
   status(): ForgeStatus {
     return {
-      state: this.#state,
-      why: this.#why,
-      reachable: this.#isReachable,
+      ...this.#loop.status(),
       headBlock: this.#headBlock,
-      lastError: this.#lastError,
       datasets: [...this.#waiting.values()],
     };
   }
@@ -362,7 +341,7 @@ export class Forger {
     let wakeAtUs: number | null = null;
     let forged = 0;
     for (const intent of ordered) {
-      if (this.#stopping.signal.aborted || forged === this.#perPass) break;
+      if (this.#loop.signal.aborted || forged === this.#perPass) break;
       // That its block is still there was just looked at, or is when it is confirmed.
       if (intent.state === 'finalised') {
         finalised.push(intent);
@@ -475,7 +454,7 @@ export class Forger {
   ): Promise<Map<string, number>> {
     const waiting = new Map<string, number>();
     if ((this.#options.bundle?.datasetsMax ?? 1) < 2 || intents.length < 2) return waiting;
-    const { signal } = this.#stopping;
+    const { signal } = this.#loop;
     const nowUs = await chainTimeUs(provider);
     const absent: BundleItem[] = [];
     const committed: BundleItem[] = [];
@@ -551,50 +530,6 @@ export class Forger {
       }
     }
     return able;
-  }
-
-  async #run(): Promise<void> {
-    const { retryMinMs = 500, retryMaxMs = 60_000, idleMs = 15_000 } = this.#options;
-    let failures = 0;
-    while (!this.#stopping.signal.aborted) {
-      this.#isNudged = false;
-      if (this.#isRetried) failures = 0;
-      this.#isRetried = false;
-      this.#state = 'working';
-      let waitMs = idleMs;
-      try {
-        const { more, wakeInMs } = await this.pass();
-        failures = 0;
-        this.#lastError = null;
-        this.#isReachable = true;
-        if (more) waitMs = 0;
-        // Not at once, even if the chain's time has passed it: that would ask the node without end.
-        else if (wakeInMs !== null) waitMs = Math.min(idleMs, Math.max(retryMinMs, wakeInMs));
-        this.#state = 'idle';
-        const waiting = [...this.#waiting.values()].find(({ waitsFor }) => waitsFor)?.waitsFor;
-        this.#why = this.#isPaused ? PAUSED : (waiting ?? '');
-      } catch (error) {
-        if (this.#stopping.signal.aborted) return;
-        const code = error instanceof WaystoneError ? error.code : 'FORGE_FAILED';
-        this.#isReachable = !isUnreachable(error);
-        this.#setup.forget();
-        this.#lastError = { code, message: messageOf(error) };
-        this.#why = messageOf(error);
-        this.#state = 'waiting';
-        // Nothing is wrong with a chain that takes its time.
-        if (code === 'FORGE_NOT_MINED') failures = 0;
-        waitMs = Math.min(retryMinMs * 2 ** failures++, retryMaxMs);
-        // Jitter, so that many gateways do not come back in step.
-        waitMs *= 0.5 + Math.random() / 2;
-        if (!this.#isReachable) {
-          const wishMs = this.#connection?.provider.retryAfterMs ?? 0;
-          waitMs = Math.max(waitMs, Math.min(wishMs, WISH_MAX_MS));
-        }
-        this.#deps.log.warn({ code, error: messageOf(error), waitMs }, 'forging waits');
-      }
-      if (this.#isNudged && this.#state === 'idle') continue;
-      await this.#pause(waitMs);
-    }
   }
 
   /** Whether a transaction for it may be on chain. */
@@ -875,17 +810,6 @@ export class Forger {
 
   #note(intent: Intent, waitsFor: string): void {
     this.#waiting.set(intent.key, { ...idOf(intent), state: intent.state, waitsFor });
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      if (this.#stopping.signal.aborted) this.#wake();
-    });
   }
 }
 

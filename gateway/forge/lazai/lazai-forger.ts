@@ -17,9 +17,15 @@ import type {
 import type { Logger } from '../../core/logger.js';
 import { isAboutOneDataset } from '../about-one-dataset.js';
 import { ChainProvider, type ChainProviderOptions } from '../chain-provider.js';
+import {
+  ForgeLoop,
+  type ForgeLoopOptions,
+  PAUSED,
+  type PassResult,
+  waitsForOf,
+} from '../forge-loop.js';
 import { bindGenesis, boundGenesis } from '../genesis.js';
 import { type Finding, firstObstacle } from '../preflight.js';
-import { isUnreachable } from '../unreachable.js';
 import type { LazaiCrashPoint } from './crash-points.js';
 import { type LazaiOutcome, LazaiTarget } from './lazai-target.js';
 import type { LazaiOptions } from './options.js';
@@ -30,12 +36,6 @@ const NEW_PER_PASS = 16;
 
 /** How often the chain is looked at while something of ours waits for blocks upon it, ms. */
 const DEPTH_LOOK_MS = 3_000;
-
-/** Longest that a node's wish to be left alone is granted. */
-const WISH_MAX_MS = 600_000;
-
-/** What new datasets wait for while forging is paused. */
-const PAUSED = 'forging is paused; waystone forge resume ends that';
 
 /** Findings of the preflight that forbid new datasets only: what is begun is taken as far as it goes. */
 const FORBIDS_NEW: readonly string[] = [
@@ -63,16 +63,11 @@ const OWN_WAITS: readonly string[] = [
 /** Waits that end the look: all others would wait for the same, and each of them for long. */
 const ENDS_LOOK: readonly string[] = ['CHAIN_WRONG', 'LAZAI_WRONG_GENESIS', 'LAZAI_NOT_MINED'];
 
-export interface LazaiForgerOptions extends Omit<LazaiOptions, 'genesisHash'> {
+export interface LazaiForgerOptions extends Omit<LazaiOptions, 'genesisHash'>, ForgeLoopOptions {
   /** Nodes of the chain, the preferred one first. */
   readonly urls: readonly string[];
   /** Block 0 that the chain must have; "" is the one that was there first. */
   readonly genesisHash: string;
-  /** First and longest wait after an error; default 500 ms and 60 s. */
-  readonly retryMinMs?: number;
-  readonly retryMaxMs?: number;
-  /** How often the chain is looked at otherwise; default 15 s. */
-  readonly idleMs?: number;
   readonly rpc?: ChainProviderOptions;
 }
 
@@ -92,14 +87,6 @@ export interface LazaiForgerDeps {
   readonly crashPoint?: (name: LazaiCrashPoint) => void;
 }
 
-/** What one look at the work leaves behind. */
-interface PassResult {
-  /** There is more to do at once. */
-  readonly more: boolean;
-  /** When to look again, ms; null when nothing waits for blocks. */
-  readonly wakeInMs: number | null;
-}
-
 /**
  * Forges sealed datasets with LazAI's own contracts, in log order: each is taken as far as {@link LazaiTarget} can take it
  * now, again and again until its token is confirmed. It never throws out of its loop: an unreachable chain leaves the rest
@@ -108,7 +95,7 @@ interface PassResult {
 export class LazaiForger {
   readonly #options: LazaiForgerOptions;
   readonly #deps: LazaiForgerDeps;
-  readonly #stopping = new AbortController();
+  readonly #loop: ForgeLoop;
   #target: LazaiTarget | null = null;
   #provider: ChainProvider | null = null;
   #isPreflightDone = false;
@@ -116,57 +103,53 @@ export class LazaiForger {
   #forbidsNew: WaystoneError | null = null;
   /** Datasets whose commitment was reported. */
   readonly #committed = new Set<string>();
-  #loop: Promise<void> | null = null;
-  #wake: (() => void) | null = null;
-  #isNudged = false;
-  /** Someone wants it tried again: waits after failures begin anew, and nodes are asked again. */
-  #isRetried = false;
-  #state: ForgeStatus['state'] = 'stopped';
-  #why = '';
-  #isReachable = false;
   #headBlock: number | null = null;
-  #lastError: ForgeStatus['lastError'] = null;
   #waiting = new Map<string, ForgeStatus['datasets'][number]>();
 
   constructor(options: LazaiForgerOptions, deps: LazaiForgerDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#loop = new ForgeLoop(
+      options,
+      {
+        pass: () => this.#pass(),
+        askAgain: () => this.#askAgain(),
+        // It may be another chain, or other contracts, by the next time.
+        failed: () => {
+          this.#isPreflightDone = false;
+        },
+        waitsFor: () => waitsForOf(deps.isPaused(), this.#waiting.values()),
+        retryAfterMs: () => this.#provider?.retryAfterMs ?? 0,
+      },
+      deps.log,
+    );
   }
 
   start(): void {
-    this.#loop ??= this.#run();
+    this.#loop.start();
   }
 
   /** A dataset was sealed. */
   nudge(): void {
-    this.#isNudged = true;
-    // An error's back-off is not cut short: a fleet that seals every second must not hammer a dead node.
-    if (this.#state !== 'waiting') this.#wake?.();
+    this.#loop.nudge();
   }
 
-  /** Tries again now, whatever the wait was. */
+  /** Tries again now, whatever the wait was; nodes that were asked for their proof are asked again. */
   retry(): void {
-    this.#isRetried = true;
-    this.#wake?.();
+    this.#loop.retry();
   }
 
   /** Ends after the step under way. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#wake?.();
-    await this.#loop;
+    await this.#loop.stop();
     this.#provider?.destroy();
     this.#provider = null;
-    this.#state = 'stopped';
   }
 
   status(): ForgeStatus {
     return {
-      state: this.#state,
-      why: this.#why,
-      reachable: this.#isReachable,
+      ...this.#loop.status(),
       headBlock: this.#headBlock,
-      lastError: this.#lastError,
       datasets: [...this.#waiting.values()],
     };
   }
@@ -185,7 +168,7 @@ export class LazaiForger {
     let forged = 0;
     let withdrawn = 0;
     for (const { key, dataset } of this.#work(target, open, ready)) {
-      if (this.#stopping.signal.aborted) break;
+      if (this.#loop.signal.aborted) break;
       if (holdsBack !== null && !(await this.#isBegun(key))) {
         this.#note(dataset, 'intent', holdsBack);
         continue;
@@ -310,7 +293,7 @@ export class LazaiForger {
       { ...this.#options, genesisHash },
       {
         ...{ journal, transactions: journal, wallet: operator, log },
-        signal: this.#stopping.signal,
+        signal: this.#loop.signal,
         ...(crashPoint !== undefined && { crashPoint }),
       },
     );
@@ -371,53 +354,6 @@ export class LazaiForger {
     this.#isPreflightDone = this.#forbidsNew === null;
   }
 
-  async #run(): Promise<void> {
-    const { retryMinMs = 500, retryMaxMs = 60_000, idleMs = 15_000 } = this.#options;
-    let failures = 0;
-    while (!this.#stopping.signal.aborted) {
-      this.#isNudged = false;
-      this.#state = 'working';
-      let waitMs = idleMs;
-      try {
-        if (this.#isRetried) {
-          failures = 0;
-          this.#isRetried = false;
-          await this.#askAgain();
-        }
-        const { more, wakeInMs } = await this.#pass();
-        failures = 0;
-        this.#lastError = null;
-        this.#isReachable = true;
-        if (more) waitMs = 0;
-        else if (wakeInMs !== null) waitMs = Math.min(idleMs, Math.max(retryMinMs, wakeInMs));
-        this.#state = 'idle';
-        const waiting = [...this.#waiting.values()].find(({ waitsFor }) => waitsFor)?.waitsFor;
-        this.#why = this.#deps.isPaused() ? PAUSED : (waiting ?? '');
-      } catch (error) {
-        if (this.#stopping.signal.aborted) return;
-        const code = error instanceof WaystoneError ? error.code : 'FORGE_FAILED';
-        this.#isReachable = !isUnreachable(error);
-        // It may be another chain, or other contracts, by the next time.
-        this.#isPreflightDone = false;
-        this.#lastError = { code, message: messageOf(error) };
-        this.#why = messageOf(error);
-        this.#state = 'waiting';
-        // Nothing is wrong with a chain that takes its time.
-        if (code === 'LAZAI_NOT_MINED') failures = 0;
-        waitMs = Math.min(retryMinMs * 2 ** failures++, retryMaxMs);
-        // Jitter, so that many gateways do not come back in step.
-        waitMs *= 0.5 + Math.random() / 2;
-        if (!this.#isReachable) {
-          const wishMs = this.#provider?.retryAfterMs ?? 0;
-          waitMs = Math.max(waitMs, Math.min(wishMs, WISH_MAX_MS));
-        }
-        this.#deps.log.warn({ code, error: messageOf(error), waitMs }, 'forging waits');
-      }
-      if (this.#isRetried || (this.#isNudged && this.#state === 'idle')) continue;
-      await this.#pause(waitMs);
-    }
-  }
-
   /** Nodes that were asked for their proof are asked again at the next look. */
   async #askAgain(): Promise<void> {
     const { journal } = this.#deps;
@@ -428,17 +364,6 @@ export class LazaiForger {
 
   #note({ logId, index }: Pick<LazaiDataset, 'logId' | 'index'>, state: IntentState, why: string) {
     this.#waiting.set(`${logId}:${index}`, { logId, index, state, waitsFor: why });
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      if (this.#stopping.signal.aborted) this.#wake();
-    });
   }
 }
 
