@@ -98,6 +98,8 @@ export type TransactionJournal = Pick<
   | 'addTransaction'
   | 'pendingTransactions'
   | 'transactions'
+  | 'transactionsAt'
+  | 'replaceTransaction'
   | 'markSent'
   | 'markMined'
   | 'markFailed'

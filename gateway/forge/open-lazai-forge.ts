@@ -33,6 +33,7 @@ export function openLazaiForge(config: Config, deps: OpenForgeDeps): ForgeStage 
       {
         ...{ chainId, addresses, idao, urls, fees, confirmations, genesisHash },
         ...{ feeMaxWei, spendMaxWei, acceptedKeys },
+        bumpAfterMs: config.chain.bumpAfterSeconds * 1_000,
       },
       {
         ...{ journal: deps.journal(), datasets, operator, log: logger, isPaused },

@@ -31,11 +31,15 @@ const FAULT_EVERY = 15;
 
 const FEE_WEI = 100n;
 
+/** A base fee above what anything sent before offers: 100 gwei. */
+const SPIKE_WEI = '0x174876e800';
+
 const EVENTS = [
   'kill',
   'head-lie',
   'kill',
   'chain-lie',
+  'spike',
   'kill',
   'outage',
   'kill',
@@ -115,7 +119,7 @@ it(
           ...{ urls: proxies.map(({ url }) => url), genesisHash: '', confirmations: 1 },
           ...{ feeMaxWei: FEE_WEI, spendMaxWei: FEE_WEI * BigInt(DATASETS) },
           ...{ retryMinMs: 20, retryMaxMs: 300, idleMs: 150, askAgainMs: 100 },
-          ...{ minedWaitMs: 2_000, nodeTimeoutMs: 5_000 },
+          ...{ minedWaitMs: 2_000, bumpAfterMs: 900, nodeTimeoutMs: 5_000 },
           rpc: { timeoutMs: 400, restMinMs: 20, restMaxMs: 400 },
         },
         {
@@ -152,6 +156,10 @@ it(
           some.lyingChainId = 1_088;
           await delay(forMs);
           some.lyingChainId = null;
+          return;
+        case 'spike':
+          // Base fees fall by an eighth a block from here.
+          await chain.provider.send('anvil_setNextBlockBaseFeePerGas', [SPIKE_WEI]);
           return;
         case 'outage':
           for (const proxy of proxies) proxy.options.faultEvery = 1;

@@ -8,8 +8,9 @@ import {
 import { messageOf } from '../../core/errors.js';
 import type { ChainBlock, Transaction } from '../../core/forge-ports.js';
 import type { TransactionJournal } from '../../core/lazai-ports.js';
+import type { Logger } from '../../core/logger.js';
 import { ChainProvider } from '../chain-provider.js';
-import { chooseFees, type FeeRules, feeFields, readMarket } from '../fees.js';
+import { chooseFees, type FeeRules, type Fees, feeFields, readMarket } from '../fees.js';
 import { readSendRefusal } from '../send-answers.js';
 import type { ChainHead } from './event-scan.js';
 import { LazaiWait, readLazaiRevert } from './faults.js';
@@ -20,6 +21,9 @@ const POLL_MAX_MS = 1_000;
 
 /** Longest wait for one transaction in one look. */
 const MINED_WAIT_MS = 30_000;
+
+/** How long a transaction may wait before a dearer one takes its place. */
+const BUMP_AFTER_MS = 60_000;
 
 /** Gas limit over the estimate, in percent: state may change until the transaction runs. */
 const GAS_MARGIN_PERCENT = 125n;
@@ -39,11 +43,14 @@ export interface LaneSenderOptions {
   readonly fees?: FeeRules;
   /** Longest wait for one transaction; default 30 s. */
   readonly minedWaitMs?: number;
+  /** How long it may wait before it is replaced under its own nonce by a dearer one; default 60 s. */
+  readonly bumpAfterMs?: number;
 }
 
 export interface LaneSenderDeps {
   readonly journal: TransactionJournal;
   readonly wallet: BaseWallet;
+  readonly log: Logger;
   readonly onStep: (call: PaidCall, step: 'signed' | 'sent' | 'mined') => void;
   readonly signal: AbortSignal;
 }
@@ -60,16 +67,18 @@ export class LazaiRefusal extends LazaiWait {
 }
 
 /**
- * Sends one account's calls, each once. LazAI's contracts take the same payment twice without a word, so that a signed
- * transaction is never replaced by another of the same purpose while it could still be mined: after a crash and after a
- * reorg the same bytes go out again, and only a failure that is deep, or a nonce that went to another transaction and is
- * deep, makes way for a new one.
+ * Sends one account's calls, each once. LazAI's contracts take the same payment twice without a word, so that a call has
+ * one nonce as long as anything of it could still be mined: after a crash and after a reorg the same bytes go out again, a
+ * dearer transaction takes the place of one that waits under the same nonce, and only a failure that is deep, or a nonce that
+ * went to a transaction of others and is deep, makes way for a new one.
  */
 export class LaneSender {
   readonly #options: LaneSenderOptions;
   readonly #deps: LaneSenderDeps;
   /** Transactions whose nonce is used by another: the head when that was first seen. */
   readonly #passedOver = new Map<string, number>();
+  /** Since when transactions wait, ms. */
+  readonly #waitingSince = new Map<string, number>();
 
   constructor(options: LaneSenderOptions, deps: LaneSenderDeps) {
     this.#options = options;
@@ -131,7 +140,7 @@ export class LaneSender {
     // One that was signed earlier was sent by settle.
     if (known === null) refusal = await this.#send(provider, transaction);
     this.#deps.onStep(call, 'sent');
-    const block = await this.#wait(provider, transaction, refusal);
+    const block = await this.#wait(provider, call, transaction, refusal);
     this.#deps.onStep(call, 'mined');
     return block;
   }
@@ -141,7 +150,7 @@ export class LaneSender {
     const { chainId } = this.#options;
     const account = wallet.address;
     const gasLimit = await this.#estimate(provider, call);
-    const rules = this.#options.fees ?? { kind: 'auto', ceilingWei: null };
+    const rules = this.#options.fees ?? NO_RULES;
     const fees = chooseFees(await readMarket(provider, rules), rules, null);
     const onChain = await provider.getTransactionCount(account, 'latest');
     const nonce = Math.max(onChain, await journal.nextNonce(chainId, account));
@@ -204,26 +213,37 @@ export class LaneSender {
 
   async #wait(
     provider: JsonRpcProvider,
-    transaction: Transaction,
-    refusal: unknown,
+    call: PaidCall,
+    first: Transaction,
+    firstRefusal: unknown,
   ): Promise<ChainBlock> {
     const deadline = performance.now() + (this.#options.minedWaitMs ?? MINED_WAIT_MS);
+    let [transaction, refusal] = [first, firstRefusal];
     for (let pollMs = POLL_MIN_MS; ; pollMs = Math.min(pollMs * 2, POLL_MAX_MS)) {
-      const receipt = await provider.getTransactionReceipt(transaction.hash);
       const { hash, purpose } = transaction;
-      if (receipt?.status === 1) {
-        const block = { number: receipt.blockNumber, hash: receipt.blockHash };
-        await this.#deps.journal.markMined(hash, block);
-        return block;
-      }
-      if (receipt !== null) {
+      for (const one of [transaction, ...(await this.#replacedBy(transaction))]) {
+        const receipt = await provider.getTransactionReceipt(one.hash);
+        if (receipt?.status === 1) {
+          const block = { number: receipt.blockNumber, hash: receipt.blockHash };
+          await this.#deps.journal.markMined(one.hash, block);
+          this.#waitingSince.delete(hash);
+          return block;
+        }
+        if (receipt === null) continue;
         throw new LazaiWait(
           'LAZAI_NOT_DEEP',
-          `transaction ${hash} (${purpose}) failed in block ${receipt.blockNumber}; it is tried anew once that block is deep`,
+          `transaction ${one.hash} (${purpose}) failed in block ${receipt.blockNumber}; it is tried anew once that block is deep`,
         );
       }
       const lacking = refusal === null ? null : noFunds(refusal, transaction.account);
       if (lacking !== null) throw lacking;
+      const dearer = await this.#bump(provider, call, transaction, refusal);
+      if (dearer !== null) {
+        transaction = dearer;
+        refusal = await this.#send(provider, dearer);
+        pollMs = POLL_MIN_MS;
+        continue;
+      }
       if (performance.now() >= deadline || this.#deps.signal.aborted) {
         const said = refusal === null ? '' : `; the node said: ${messageOf(refusal)}`;
         throw new LazaiWait(
@@ -233,6 +253,69 @@ export class LaneSender {
       }
       await pause(pollMs, this.#deps.signal);
     }
+  }
+
+  /** Transactions that the newest one of a call took the place of; one of them may be mined all the same. */
+  async #replacedBy({ chainId, account, nonce, intentKey, purpose }: Transaction) {
+    const all = await this.#deps.journal.transactionsAt(chainId, account, nonce);
+    return all.filter(
+      (one) => one.state === 'replaced' && one.intentKey === intentKey && one.purpose === purpose,
+    );
+  }
+
+  /**
+   * Puts a dearer transaction in the place of one that waits for too long, or that nodes find too cheap. @returns null
+   * when it is not time yet, or when what it offers is enough and no more is to be offered.
+   */
+  async #bump(
+    provider: JsonRpcProvider,
+    call: PaidCall,
+    transaction: Transaction,
+    refusal: unknown,
+  ): Promise<Transaction | null> {
+    const { journal, wallet, log } = this.#deps;
+    const { hash, raw, chainId, nonce } = transaction;
+    const since = this.#waitingSince.get(hash) ?? performance.now();
+    this.#waitingSince.set(hash, since);
+    const isTooCheap = refusal !== null && readSendRefusal(messageOf(refusal)) === 'underpriced';
+    const bumpAfterMs = this.#options.bumpAfterMs ?? BUMP_AFTER_MS;
+    if (!isTooCheap && performance.now() - since < bumpAfterMs) return null;
+    // One that waits behind another is not made faster by it.
+    if ((await provider.getTransactionCount(transaction.account, 'latest')) < nonce) return null;
+    const rules = this.#options.fees ?? NO_RULES;
+    const market = await readMarket(provider, rules);
+    const sent = EthersTransaction.from(raw);
+    let fees: Fees;
+    try {
+      fees = chooseFees(market, rules, {
+        type: sent.type === 0 ? 0 : 2,
+        maxFeeWei: BigInt(transaction.maxFeeWei),
+        tipWei: BigInt(transaction.tipWei),
+      });
+    } catch (error) {
+      // Dear enough as it is: it is only a matter of time.
+      if (!isTooCheap && BigInt(transaction.maxFeeWei) >= market.priceWei) return null;
+      throw error;
+    }
+    const { to, data, value, gasLimit } = sent;
+    const replacement = await wallet.signTransaction({
+      ...{ chainId, nonce, to, data, value, gasLimit },
+      ...feeFields(fees),
+    });
+    const by = {
+      ...{ intentKey: call.intentKey, purpose: call.purpose, chainId, nonce },
+      hash: EthersTransaction.from(replacement).hash as string,
+      ...{ account: transaction.account, raw: replacement, gasLimit: Number(gasLimit) },
+      ...{ maxFeeWei: String(fees.maxFeeWei), tipWei: String(fees.tipWei) },
+    };
+    await journal.replaceTransaction(hash, by);
+    this.#deps.onStep(call, 'signed');
+    this.#waitingSince.delete(hash);
+    log.info(
+      { hash: by.hash, replaces: hash, nonce, maxFeeWei: by.maxFeeWei },
+      'a transaction is not mined; it is replaced by a dearer one',
+    );
+    return this.live(call.intentKey, call.purpose);
   }
 
   /** Where a transaction is; `missing` is to be sent again. */
@@ -259,6 +342,15 @@ export class LaneSender {
       return 'chain';
     }
     if (next > nonce) {
+      for (const earlier of await this.#replacedBy(transaction)) {
+        const found = await provider.getTransactionReceipt(earlier.hash);
+        if (found === null) continue;
+        const block = { number: found.blockNumber, hash: found.blockHash };
+        if (found.status === 1) await journal.markMined(earlier.hash, block);
+        else if (block.number > head.deep) return 'undecided';
+        else await journal.markFailed(earlier.hash, block, 'reverted');
+        return 'chain';
+      }
       // Another transaction has the nonce, or the node is behind. Only a deep one cannot give it back.
       const since = this.#passedOver.get(hash) ?? head.number;
       this.#passedOver.set(hash, since);
@@ -279,6 +371,9 @@ export class LaneSender {
     return 'missing';
   }
 }
+
+/** The chain's own kind of fees, whatever they are. */
+const NO_RULES: FeeRules = { kind: 'auto', ceilingWei: null };
 
 function isLive(state: Transaction['state']): boolean {
   return state === 'signed' || state === 'sent' || state === 'mined';

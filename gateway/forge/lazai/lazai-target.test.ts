@@ -515,6 +515,75 @@ describe('the chain', () => {
   });
 });
 
+describe('a transaction that waits', () => {
+  const GWEI = 1_000_000_000n;
+  const transactions = async () =>
+    (await journal.transactions.pendingTransactions(LAZAI_CHAIN_ID)).filter(
+      ({ account }) => account === operator.address,
+    );
+
+  /** Begins a dataset on a chain that mines nothing. @returns the transaction that waits. */
+  async function waiting(made: LazaiTarget) {
+    await chain.provider.send('evm_setAutomine', [false]);
+    expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_MINED');
+    const [first, ...others] = await transactions();
+    expect(others).toEqual([]);
+    if (first === undefined) throw new Error('nothing was sent');
+    return first;
+  }
+
+  it('is replaced under its nonce by a dearer one, and everything is there once', async () => {
+    const made = target({ minedWaitMs: 300, bumpAfterMs: 100_000 });
+    const first = await waiting(made);
+    const eager = target({ minedWaitMs: 300, bumpAfterMs: 50 });
+    expect(codeOf(await eager.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_MINED');
+    const [second] = await transactions();
+    expect(second).toMatchObject({ nonce: first.nonce, purpose: first.purpose });
+    expect(second?.hash).not.toBe(first.hash);
+    expect(BigInt(second?.maxFeeWei ?? 0)).toBeGreaterThan(BigInt(first.maxFeeWei));
+    await chain.provider.send('evm_setAutomine', [true]);
+    await chain.provider.send('evm_mine', []);
+    await expectOnceEach([tokenOf(await made.advance(chain.provider, dataset()))]);
+  });
+
+  it('may be mined after all, and the dearer one then never is', async () => {
+    const made = target({ minedWaitMs: 300, bumpAfterMs: 100_000 });
+    const first = await waiting(made);
+    const eager = target({ minedWaitMs: 300, bumpAfterMs: 50 });
+    expect(codeOf(await eager.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_MINED');
+    // A node that never saw the dearer one mines the first.
+    for (const { hash } of await transactions()) {
+      await chain.provider.send('anvil_dropTransaction', [hash]);
+    }
+    await chain.provider.send('eth_sendRawTransaction', [first.raw]);
+    await chain.provider.send('evm_setAutomine', [true]);
+    await chain.provider.send('evm_mine', []);
+    expect((await chain.provider.getTransactionReceipt(first.hash))?.status).toBe(1);
+    await expectOnceEach([tokenOf(await made.advance(chain.provider, dataset()))]);
+    const all = await journal.transactions.transactionsAt(
+      LAZAI_CHAIN_ID,
+      operator.address,
+      first.nonce,
+    );
+    expect(all.find(({ hash }) => hash === first.hash)?.state).toBe('confirmed');
+    expect(all.every(({ hash, state }) => hash === first.hash || state === 'replaced')).toBe(true);
+  });
+
+  it('offers no more than the ceiling', async () => {
+    const fees = { kind: 'auto' as const, ceilingWei: 4n * GWEI };
+    const made = target({ minedWaitMs: 300, bumpAfterMs: 20, fees });
+    await chain.provider.send('evm_setAutomine', [false]);
+    for (let look = 0; look < 4; look++) {
+      expect(codeOf(await made.advance(chain.provider, dataset()))).toBe('LAZAI_NOT_MINED');
+    }
+    const [last] = await transactions();
+    expect(BigInt(last?.maxFeeWei ?? 0)).toBeLessThanOrEqual(4n * GWEI);
+    await chain.provider.send('evm_setAutomine', [true]);
+    await chain.provider.send('evm_mine', []);
+    await expectOnceEach([tokenOf(await made.advance(chain.provider, dataset()))]);
+  });
+});
+
 describe('a url', () => {
   it.each(['owner', 'hash'] as const)(
     'taken with another %s is left for a new one',

@@ -39,17 +39,19 @@ export class LazaiTarget {
 
   constructor(options: LazaiOptions, deps: LazaiDeps) {
     const crash = deps.crashPoint ?? crashPoint;
-    const { chainId, minedWaitMs, fees } = options;
+    const { chainId, minedWaitMs, bumpAfterMs, fees } = options;
     const sender = new LaneSender(
       {
         chainId,
         ...(fees !== undefined && { fees }),
         ...(minedWaitMs !== undefined && { minedWaitMs }),
+        ...(bumpAfterMs !== undefined && { bumpAfterMs }),
       },
       {
         journal: deps.transactions,
         wallet: deps.wallet,
         signal: deps.signal,
+        log: deps.log,
         onStep: ({ purpose }, step) => {
           // `register:0` is a register.
           crash(`lazai:${purpose.split(':')[0]}-${step}` as LazaiCrashPoint);

@@ -40,6 +40,8 @@ export interface LazaiOptions {
   readonly askAgainMs?: number;
   /** Longest wait for one transaction in one look; default 30 s. */
   readonly minedWaitMs?: number;
+  /** How long a transaction may wait before a dearer one takes its place; default 60 s. */
+  readonly bumpAfterMs?: number;
 }
 
 export interface LazaiDeps {
