@@ -55,6 +55,9 @@ export async function readMarket(provider: JsonRpcProvider, rules: FeeRules): Pr
   return { type: 2, priceWei: BigInt(baseFee) + tipWei, tipWei };
 }
 
+/** Wait between two offers that pools call too low, as a part of the wait for one that they took. */
+export const BID_PART = 0.25;
+
 /**
  * What to offer: twice the base fee outlasts six full blocks, as far as the ceiling lets it.
  *

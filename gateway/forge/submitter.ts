@@ -11,6 +11,7 @@ import type { Logger } from '../core/logger.js';
 import { describeRevert, readRevert } from './chain-client.js';
 import { ChainProvider } from './chain-provider.js';
 import {
+  BID_PART,
   chooseFees,
   chooseFeesAnew,
   type FeeRules,
@@ -29,9 +30,6 @@ const RECEIPT_LAG_MS = 200;
 
 /** Earlier transactions of a call that are looked for; each bump of the fees makes one. */
 const EARLIER_MAX = 32;
-
-/** Wait between two offers that pools call too low, as a part of the wait for one that they took. */
-const BID_PART = 0.25;
 
 /** Gas limit over the estimate, in percent: state may change until the transaction runs. */
 const GAS_MARGIN_PERCENT = 125n;

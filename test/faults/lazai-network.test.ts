@@ -44,6 +44,7 @@ const EVENTS = [
   'outage',
   'kill',
   'hang up',
+  'stall',
 ] as const;
 
 let closing: (() => unknown)[] = [];
@@ -139,7 +140,9 @@ it(
     let mortal = start();
     closing.push(() => mortal.kill());
 
+    const counts: Record<string, number> = {};
     const happens = async (event: (typeof EVENTS)[number]): Promise<void> => {
+      counts[event] = (counts[event] ?? 0) + 1;
       const some = proxies[random.below(proxies.length)] as RpcProxy;
       const forMs = 200 + random.below(600);
       switch (event) {
@@ -160,11 +163,19 @@ it(
         case 'spike':
           // Base fees fall by an eighth a block from here.
           await chain.provider.send('anvil_setNextBlockBaseFeePerGas', [SPIKE_WEI]);
+          await chain.provider.send('evm_mine', []);
           return;
         case 'outage':
           for (const proxy of proxies) proxy.options.faultEvery = 1;
           await delay(forMs);
           for (const proxy of proxies) proxy.options.faultEvery = FAULT_EVERY;
+          return;
+        case 'stall':
+          // Nothing is mined for long enough that what waits is replaced.
+          await chain.provider.send('evm_setAutomine', [false]);
+          await delay(1_500 + forMs);
+          await chain.provider.send('evm_setAutomine', [true]);
+          await chain.provider.send('evm_mine', []);
           return;
         case 'hang up':
           prover.mood = 'hangs up';
@@ -205,6 +216,16 @@ it(
       datasets.results.map(({ root }) => datasets.entriesHash(root)),
     );
     expect(files.map(({ hash }) => hash)).toEqual(hashes);
+    const faults: Record<string, number> = {};
+    for (const proxy of proxies) {
+      for (const [what, times] of proxy.counts) faults[what] = (faults[what] ?? 0) + times;
+    }
+    const states = db.prepare('SELECT state, COUNT(*) FROM chain_tx GROUP BY 1').raw().all();
+    console.log(
+      `lazai faults: ${DATASETS} datasets, ${files.length} files, ${DATASETS} paid proofs, ${DATASETS} tokens; ` +
+        `happened ${JSON.stringify(counts)}; faults ${JSON.stringify(faults)}; ` +
+        `transactions ${JSON.stringify(Object.fromEntries(states as [string, number][]))}`,
+    );
   },
   120_000 + DATASETS * 2_000,
 );

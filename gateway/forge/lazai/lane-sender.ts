@@ -10,7 +10,7 @@ import type { ChainBlock, Transaction } from '../../core/forge-ports.js';
 import type { TransactionJournal } from '../../core/lazai-ports.js';
 import type { Logger } from '../../core/logger.js';
 import { ChainProvider } from '../chain-provider.js';
-import { chooseFees, type FeeRules, type Fees, feeFields, readMarket } from '../fees.js';
+import { BID_PART, chooseFees, type FeeRules, type Fees, feeFields, readMarket } from '../fees.js';
 import { readSendRefusal } from '../send-answers.js';
 import type { ChainHead } from './event-scan.js';
 import { LazaiWait, readLazaiRevert } from './faults.js';
@@ -239,6 +239,9 @@ export class LaneSender {
       if (lacking !== null) throw lacking;
       const dearer = await this.#bump(provider, call, transaction, refusal);
       if (dearer !== null) {
+        // A pool that wants more than the chain says is not outbid in one rush.
+        const bumpAfterMs = this.#options.bumpAfterMs ?? BUMP_AFTER_MS;
+        if (refusal !== null) await pause(bumpAfterMs * BID_PART, this.#deps.signal);
         transaction = dearer;
         refusal = await this.#send(provider, dearer);
         pollMs = POLL_MIN_MS;
