@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
-import { type BaseWallet, formatEther, getAddress, isError } from 'ethers';
+import { type BaseWallet, formatEther, getAddress, isError, ZeroAddress, ZeroHash } from 'ethers';
 import {
   DAT__factory,
   DatasetForge__factory,
@@ -254,6 +254,28 @@ async function contracts(
       false,
     ],
     ['idao.version()', () => IDAO__factory.connect(idao, provider).version(), 1n],
+    // Of contracts of before these are missing.
+    [
+      'idao.forgeRight(…)',
+      async () => (await IDAO__factory.connect(idao, provider).forgeRight(ZeroAddress)).allowed,
+      false,
+    ],
+    [
+      'registry.recordOf(…)',
+      async () => {
+        const registry = DeviceRegistry__factory.connect(addresses.registry, provider);
+        return (await registry.recordOf(idao, ZeroHash)).registeredAt;
+      },
+      0n,
+    ],
+    [
+      'dat.metadataBaseOf(…)',
+      async () => {
+        const dat = DAT__factory.connect(addresses.dat, provider);
+        return (await dat.metadataBaseOf(addresses.dat)).length;
+      },
+      0,
+    ],
     [
       'factory.predict(…)',
       () =>

@@ -183,6 +183,22 @@ describe('the preflight names what is in the way', () => {
     expect(await codes({ datAddress: registry }, 'stop')).toContain('CHAIN_CONTRACT_OTHER');
   });
 
+  it('contracts of an earlier release, by what they lack', async () => {
+    const { registry, dat, factory } = chain.keys.contracts;
+    const mark = await jsonRpc(chain.url, 'evm_snapshot');
+    const other = await jsonRpc(chain.url, 'eth_getCode', [factory, 'latest']);
+    for (const address of [registry, dat]) {
+      await jsonRpc(chain.url, 'anvil_setCode', [address, other]);
+    }
+    const lacking = (await publicPreflight(config()))
+      .filter(({ code }) => code === 'CHAIN_CONTRACT_OTHER')
+      .map(({ facts }) => facts.view);
+    expect(lacking).toEqual(
+      expect.arrayContaining(['registry.recordOf(…)', 'dat.metadataBaseOf(…)']),
+    );
+    await jsonRpc(chain.url, 'evm_revert', [mark]);
+  });
+
   it('a node among others that is not to be asked', async () => {
     const rpcUrls = [chain.url, 'http://127.0.0.1:1'];
     expect(await codes({ rpcUrls }, 'warn')).toEqual(['NODE_SET_ASIDE', 'METADATA_BASE_MISSING']);
