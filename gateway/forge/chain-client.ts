@@ -1,4 +1,12 @@
-import { FetchRequest, Interface, isError, JsonRpcProvider } from 'ethers';
+import {
+  FetchRequest,
+  Interface,
+  isError,
+  type JsonRpcError,
+  type JsonRpcPayload,
+  JsonRpcProvider,
+  type JsonRpcResult,
+} from 'ethers';
 import {
   Challenges__factory,
   DAT__factory,
@@ -13,24 +21,44 @@ import { WaystoneError } from '../core/errors.js';
 /** How long a node may take for one answer. The library's default of 300 s would hold everything up. */
 export const RPC_TIMEOUT_MS = 10_000;
 
+/** How often a question is asked while new blocks overtake it; each time is a matter of one call. */
+const OVERTAKEN_TRIES = 10;
+
 /** Tip that any chain of ours takes, in wei. */
 const TIP_WEI = 1_000_000_000n;
 
 /**
  * A connection to one node, without the library's surprises: it knows its chain id (an unknown one makes every
- * call hang while the node is down), gives up in time, keeps nothing in a cache (a nonce 250 ms old is wrong), and
- * never repeats a throttled call by itself.
+ * call hang while the node is down), gives up in time, keeps nothing in a cache (a nonce 250 ms old is wrong),
+ * never repeats a throttled call by itself, and asks a node without history again when a block overtook the question.
  */
 export function connectChain(url: string, chainId: number): JsonRpcProvider {
   const request = new FetchRequest(url);
   request.timeout = RPC_TIMEOUT_MS;
   request.setThrottleParams({ maxAttempts: 1 });
-  return new JsonRpcProvider(request, chainId, {
+  return new ChainConnection(request, chainId, {
     staticNetwork: true,
     cacheTimeout: -1,
     // One bad answer must not be shared by other calls.
     batchMaxCount: 1,
   });
+}
+
+class ChainConnection extends JsonRpcProvider {
+  override async _send(payload: JsonRpcPayload | JsonRpcPayload[]): Promise<JsonRpcResult[]> {
+    for (let tries = 1; ; tries += 1) {
+      const answers = await super._send(payload);
+      if (tries === OVERTAKEN_TRIES || !answers.some(isOvertaken)) return answers;
+    }
+  }
+}
+
+/**
+ * Whether anvil (of `--prune-history`) took "latest" for a block number, mined another block, and then missed the
+ * first one's state. The library would tell it as a contract's refusal.
+ */
+function isOvertaken(answer: JsonRpcResult | JsonRpcError): boolean {
+  return 'error' in answer && answer.error.message?.startsWith('BlockOutOfRange') === true;
 }
 
 /**
