@@ -83,7 +83,7 @@ export async function startLazaiChain(folder: string): Promise<LazaiChain> {
     chainId: LAZAI_CHAIN_ID,
     markFile: join(folder, 'anvil.json'),
   });
-  const provider = patient(connectChain(anvil.url, LAZAI_CHAIN_ID));
+  const provider = connectChain(anvil.url, LAZAI_CHAIN_ID);
   const account = async (): Promise<HDNodeWallet> => {
     const wallet = Wallet.createRandom(provider);
     await provider.send('anvil_setBalance', [wallet.address, RICH]);
@@ -144,21 +144,6 @@ export async function startLazaiChain(folder: string): Promise<LazaiChain> {
       await anvil.stop();
     },
   };
-}
-
-/**
- * Asks again when anvil mined a block between looking up the latest and reading its state, which it had then dropped
- * (`--prune-history`). The gateway would come back to it at its next look.
- */
-function patient(provider: JsonRpcProvider): JsonRpcProvider {
-  const send = provider._send.bind(provider);
-  provider._send = async (payload) => {
-    for (;;) {
-      const answers = await send(payload);
-      if (!JSON.stringify(answers).includes('BlockOutOfRangeError')) return answers;
-    }
-  };
-  return provider;
 }
 
 /** A node whose `send` is tampered with: all that signed transactions pass through. */
@@ -281,12 +266,16 @@ export class ProvingNode {
   beforeProof: (file: { fileId: number; url: string }) => Promise<void> = async () => {};
   readonly #chain: LazaiChain;
   readonly #server: Server;
+  /** One request after the other: a gateway that was killed may have left one, and both would take the same nonce. */
+  #turn: Promise<void> = Promise.resolve();
 
   private constructor(chain: LazaiChain, wallet: HDNodeWallet) {
     this.#chain = chain;
     this.wallet = wallet;
     this.#server = createServer((request, response) => {
-      this.#serve(request, response).catch(() => this.#answer(response, 500));
+      this.#turn = this.#turn
+        .then(() => this.#serve(request, response))
+        .catch(() => this.#answer(response, 500));
     });
   }
 
