@@ -296,8 +296,8 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     const decide = (decisions: readonly Decision[]): void => {
       const counts = { stored: 0, duplicate: 0, refused: 0, retry: 0 };
       let storedFrames = 0;
-      for (const { ticket, kind, frames } of decisions) {
-        verifiers.decided(ticket);
+      for (const { device, kind, frames } of decisions) {
+        verifiers.decided(device);
         counts[kind] += 1;
         if (kind === 'stored') storedFrames += frames;
       }

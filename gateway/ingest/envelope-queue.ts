@@ -1,4 +1,5 @@
 import type { Decision, DeviceRecord, EnvelopeItem } from '../core/ports.js';
+import { TicketTable } from './ticket-table.js';
 
 /** Bounds on the envelopes that wait for their answer, in number and bytes. */
 export interface QueueLimits {
@@ -10,6 +11,9 @@ export interface QueueLimits {
   readonly inFlightMax: number;
   readonly inFlightBytesMax: number;
 }
+
+/** Devices whose lines are kept though they are empty: to make one for each envelope is dearer than the envelope. */
+const LINES_KEPT = 1_024;
 
 /** Why a source is not read. */
 const FULL = { itself: 1, device: 2, total: 4 } as const;
@@ -52,7 +56,7 @@ interface Line<Source> {
   /** Of those without a decision. */
   bytes: number;
   /** Sources that wait for this line to shorten. */
-  readonly held: Set<Source>;
+  held: Set<Source> | null;
 }
 
 type Submit = (item: Omit<EnvelopeItem, 'offset' | 'length'>, payload: Uint8Array) => void;
@@ -65,14 +69,13 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
   readonly #limits: QueueLimits;
   readonly #submit: Submit;
   readonly #answer: Answer<Source>;
-  readonly #byTicket = new Map<number, Waiting<Source>>();
+  readonly #waiting = new TicketTable<Waiting<Source>>();
   readonly #lines = new Map<number, Line<Source>>();
   /** Sources that wait for room in the whole queue, the longest waiting first. */
   readonly #heldByTotal = new Set<Source>();
   /** The line for which a source is held. */
   readonly #heldByLine = new Map<Source, Line<Source>>();
   #bytes = 0;
-  #lastTicket = 0;
 
   /** @param answer called once for each envelope, in order for each device. */
   constructor(limits: QueueLimits, submit: Submit, answer: Answer<Source>) {
@@ -83,10 +86,10 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
 
   /** Envelopes that wait for their decision. */
   get size(): number {
-    return this.#byTicket.size;
+    return this.#waiting.size;
   }
 
-  /** Devices that are remembered: those with envelopes that wait. */
+  /** Devices that are remembered: those with envelopes that wait, and a bounded number of others. */
   get devices(): number {
     return this.#lines.size;
   }
@@ -103,8 +106,6 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     source: Source,
     packetId: number,
   ): void {
-    // Tickets stay below 2^53 for longer than any hardware lives.
-    const ticket = ++this.#lastTicket;
     const sizeBytes = payload.length;
     const waiting: Waiting<Source> = {
       device,
@@ -114,10 +115,10 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
       decision: null,
       settled: null,
     };
-    this.#byTicket.set(ticket, waiting);
+    const ticket = this.#waiting.add(waiting);
     let line = this.#lines.get(device.id);
     if (line === undefined) {
-      line = { waiting: [], bytes: 0, held: new Set() };
+      line = { waiting: [], bytes: 0, held: null };
       this.#lines.set(device.id, line);
     }
     line.waiting.push(waiting);
@@ -143,7 +144,7 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
   /** Keeps nothing of a connection that has ended but its unanswered envelopes. */
   leave(source: Source): void {
     this.#heldByTotal.delete(source);
-    this.#heldByLine.get(source)?.held.delete(source);
+    this.#heldByLine.get(source)?.held?.delete(source);
     this.#heldByLine.delete(source);
   }
 
@@ -162,9 +163,8 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     const touched = new Set<number>();
     const shorter = new Set<Source>();
     for (const decision of decisions) {
-      const waiting = this.#byTicket.get(decision.ticket);
+      const waiting = this.#waiting.take(decision.ticket);
       if (waiting === undefined) continue;
-      this.#byTicket.delete(decision.ticket);
       waiting.decision = decision;
       const { source, device, sizeBytes } = waiting;
       this.#bytes -= sizeBytes;
@@ -179,12 +179,12 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     for (const id of touched) {
       const line = this.#lines.get(id) as Line<Source>;
       this.#acknowledge(line);
-      if (this.#isOpen(line)) {
+      if (line.held !== null && this.#isOpen(line)) {
         opened.push(...line.held);
         for (const source of line.held) this.#heldByLine.delete(source);
-        line.held.clear();
+        line.held = null;
       }
-      if (line.waiting.length === 0) this.#lines.delete(id);
+      if (line.waiting.length === 0 && this.#lines.size > LINES_KEPT) this.#lines.delete(id);
     }
     // Only now: whoever is read again may submit at once.
     for (const source of opened) this.#release(source, FULL.device);
@@ -216,6 +216,7 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
       line.bytes >= limits.inFlightPerDeviceBytesMax
     ) {
       if (!this.#heldByLine.has(source)) {
+        line.held ??= new Set();
         line.held.add(source);
         this.#heldByLine.set(source, line);
       }
@@ -226,7 +227,7 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
 
   #holdWhereAllIsFull(source: Source): void {
     const limits = this.#limits;
-    if (this.#byTicket.size >= limits.inFlightMax || this.#bytes >= limits.inFlightBytesMax) {
+    if (this.#waiting.size >= limits.inFlightMax || this.#bytes >= limits.inFlightBytesMax) {
       this.#heldByTotal.add(source);
       this.#hold(source, FULL.total);
     }
@@ -266,7 +267,7 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
   #openTotal(): void {
     const { inFlightMax, inFlightBytesMax } = this.#limits;
     for (const source of this.#heldByTotal) {
-      if (this.#byTicket.size > inFlightMax * 0.75 || this.#bytes > inFlightBytesMax * 0.75) return;
+      if (this.#waiting.size > inFlightMax * 0.75 || this.#bytes > inFlightBytesMax * 0.75) return;
       this.#heldByTotal.delete(source);
       this.#release(source, FULL.total);
     }

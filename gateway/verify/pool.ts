@@ -31,8 +31,8 @@ interface Verifier {
   /** Resolves when its code is loaded, or it is gone. */
   readonly loaded: Promise<void>;
   readonly waiting: Waiting[];
-  /** Envelopes of each batch that is out, counted down as they are decided. */
-  batchesOut: number;
+  /** Envelopes of each batch that is out, the oldest first, counted down as they are decided. */
+  readonly batchesOut: number[];
   envelopesOut: number;
 }
 
@@ -44,9 +44,6 @@ export class VerifierPool {
   readonly #verifiers: Verifier[] = [];
   /** Ports for the ledger's thread, one for each verifier. */
   readonly ledgerPorts: MessagePort[] = [];
-  readonly #batchOf = new Map<number, { verifier: Verifier; left: number }>();
-  readonly #ticketBatch = new Map<number, number>();
-  #lastBatch = 0;
 
   /**
    * @param options.threads number of verifiers, at least 1.
@@ -72,7 +69,7 @@ export class VerifierPool {
         worker.once('message', () => resolve());
         worker.once('exit', () => resolve());
       });
-      this.#verifiers.push({ worker, loaded, waiting: [], batchesOut: 0, envelopesOut: 0 });
+      this.#verifiers.push({ worker, loaded, waiting: [], batchesOut: [], envelopesOut: 0 });
       this.ledgerPorts.push(port2);
     }
   }
@@ -90,19 +87,19 @@ export class VerifierPool {
     if (verifier.waiting.length === 1) setImmediate(() => this.#send(verifier));
   }
 
-  /** Says that an envelope was decided, so that its verifier may get more. */
-  decided(ticket: number): void {
-    const name = this.#ticketBatch.get(ticket);
-    if (name === undefined) return;
-    this.#ticketBatch.delete(ticket);
-    const batch = this.#batchOf.get(name);
-    if (batch === undefined) return;
-    batch.left -= 1;
-    batch.verifier.envelopesOut -= 1;
-    if (batch.left > 0) return;
-    this.#batchOf.delete(name);
-    batch.verifier.batchesOut -= 1;
-    this.#send(batch.verifier);
+  /** Says that an envelope of a device was decided, so that its verifier may get more. */
+  decided(device: number): void {
+    const verifier = this.#verifierOf(device);
+    const { batchesOut } = verifier;
+    verifier.envelopesOut -= 1;
+    // The ledger takes a verifier's batches in order.
+    const [first = 0] = batchesOut;
+    if (first > 1) {
+      batchesOut[0] = first - 1;
+      return;
+    }
+    batchesOut.shift();
+    this.#send(verifier);
   }
 
   async stop(): Promise<void> {
@@ -122,13 +119,10 @@ export class VerifierPool {
   #send(verifier: Verifier): void {
     while (
       verifier.waiting.length > 0 &&
-      (verifier.batchesOut < BATCHES_OUT_MAX || verifier.envelopesOut < ENVELOPES_OUT_MIN)
+      (verifier.batchesOut.length < BATCHES_OUT_MAX || verifier.envelopesOut < ENVELOPES_OUT_MIN)
     ) {
       const taken = takeBatch(verifier.waiting);
-      const name = ++this.#lastBatch;
-      for (const { item } of taken) this.#ticketBatch.set(item.ticket, name);
-      this.#batchOf.set(name, { verifier, left: taken.length });
-      verifier.batchesOut += 1;
+      verifier.batchesOut.push(taken.length);
       verifier.envelopesOut += taken.length;
       const batch = packBatch(gather(taken));
       verifier.worker.postMessage({ batch } satisfies VerifierMessage, transferOf(batch));
