@@ -1,5 +1,6 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { WaystoneError } from './errors.js';
+import { TicketTable } from './ticket-table.js';
 
 /**
  * Calls between threads: named functions with cloneable arguments and results. One side serves a table of
@@ -58,25 +59,22 @@ export function serveCalls(port: Port, operations: Operations): void {
 
 /** The functions at the other end of a port. When the port's thread ends, what is under way is rejected. */
 export function connectCalls<T extends Operations>(port: Port, what: string): Remote<T> {
-  const waiting = new Map<
-    number,
-    { resolve: (value: unknown) => void; reject: (error: unknown) => void }
-  >();
-  let last = 0;
+  const waiting = new TicketTable<{
+    resolve: (value: unknown) => void;
+    reject: (error: unknown) => void;
+  }>();
   let ended: Error | null = null;
   port.on('message', (message: unknown) => {
     if (typeof message !== 'object' || message === null || !('answer' in message)) return;
     const { answer, value, error } = message as Answer;
-    const call = waiting.get(answer);
+    const call = waiting.take(answer);
     if (call === undefined) return;
-    waiting.delete(answer);
     if (error === undefined) call.resolve(value);
     else call.reject(revive(error));
   });
   const end = (): void => {
     ended ??= new WaystoneError('THREAD_ENDED', `the ${what} thread has ended`);
-    for (const call of waiting.values()) call.reject(ended);
-    waiting.clear();
+    for (const call of waiting.takeAll()) call.reject(ended);
   };
   port.on('exit', end);
   port.on('close', end);
@@ -89,9 +87,13 @@ export function connectCalls<T extends Operations>(port: Port, what: string): Re
             reject(ended);
             return;
           }
-          const call = ++last;
-          port.postMessage({ call, name, args } satisfies Call);
-          waiting.set(call, { resolve, reject });
+          const call = waiting.add({ resolve, reject });
+          try {
+            port.postMessage({ call, name, args } satisfies Call);
+          } catch (error) {
+            waiting.take(call);
+            reject(error);
+          }
         });
     },
   });

@@ -1,5 +1,5 @@
 import type { Decision, DeviceRecord, EnvelopeItem } from '../core/ports.js';
-import { TicketTable } from './ticket-table.js';
+import { TicketTable } from '../core/ticket-table.js';
 
 /** Bounds on the envelopes that wait for their answer, in number and bytes. */
 export interface QueueLimits {

@@ -37,6 +37,14 @@ export class TicketTable<Item extends object> {
     return item;
   }
 
+  /** All that are out, which are void from then on. */
+  takeAll(): Item[] {
+    const out = this.#items.flatMap((item, place) =>
+      item === undefined ? [] : [this.#tickets[place] as number],
+    );
+    return out.map((ticket) => this.take(ticket) as Item);
+  }
+
   #newPlace(): number {
     const place = this.#items.length;
     if (place === PLACES_MAX) throw new Error(`more than ${PLACES_MAX} items at once`);

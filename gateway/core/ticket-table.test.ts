@@ -31,3 +31,12 @@ it('has no ticket twice, while one item stays and others come and go', () => {
   expect(table.size).toBe(1);
   expect(table.take([...seen][0] as number)).toBe(stays);
 });
+
+it('gives all out at once', () => {
+  const table = new TicketTable<{ k: number }>();
+  const tickets = [0, 1, 2].map((k) => table.add({ k }));
+  table.take(tickets[1] as number);
+  expect(table.takeAll()).toEqual([{ k: 0 }, { k: 2 }]);
+  expect(table.size).toBe(0);
+  expect(table.take(tickets[0] as number)).toBeUndefined();
+});
