@@ -1,8 +1,8 @@
 import { verify } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { isAcceptedEd25519Point, isLowS, keyObject, type PublicKey, sha256 } from '@waystone/proto';
-import secp256k1 from 'secp256k1/bindings.js';
 import type Sodium from 'sodium-native';
+import { verifySecp256k1 } from './secp256k1.js';
 
 /**
  * The signature rule of `@waystone/proto`, with the fastest library for each key type: libsecp256k1, libsodium,
@@ -15,7 +15,7 @@ export function verifyNative(key: PublicKey, message: Uint8Array, signature: Uin
   try {
     switch (key.type) {
       case 'secp256k1':
-        return secp256k1.ecdsaVerify(signature, sha256(message), uncompressed(key));
+        return verifySecp256k1(key, sha256(message), signature);
       case 'Ed25519':
         if (!isAcceptedEd25519Point(key.bytes)) return false;
         return sodium().crypto_sign_verify_detached(signature, message, key.bytes);
@@ -38,19 +38,6 @@ let loaded: typeof Sodium | null = null;
 function sodium(): typeof Sodium {
   loaded ??= createRequire(import.meta.url)('sodium-native') as typeof Sodium;
   return loaded;
-}
-
-/** Of keys that are still in use. */
-const uncompressedKeys = new WeakMap<PublicKey, Uint8Array>();
-
-/** libsecp256k1 parses the key for each signature; a compressed one costs a square root, a tenth of the verification. */
-function uncompressed(key: PublicKey): Uint8Array {
-  let bytes = uncompressedKeys.get(key);
-  if (bytes === undefined) {
-    bytes = secp256k1.publicKeyConvert(key.bytes, false);
-    uncompressedKeys.set(key, bytes);
-  }
-  return bytes;
 }
 
 const KEY_OBJECTS_MAX = 20_000;
