@@ -152,9 +152,13 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     const realm = forge.idao === '' ? LOCAL_REALM : realmOf(forge.chainId, forge.idao);
     const httpAddress = (): string => `http://${hostInUrl(config.http.host)}:${http.port}`;
 
+    const devices = new Map<string, DeviceRecord>();
+    const byId = new Map<number, DeviceRecord>();
+
     // verify
     const verifiers = new VerifierPool(
       { threads: VERIFIERS, realm, streams: config.streams.map(({ id }) => id) },
+      (id) => byId.get(id) as DeviceRecord,
       onFatal,
     );
     stops.push(() => verifiers.stop());
@@ -184,13 +188,11 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
       doubtKeptMs = systemClock.doubtedMs;
       await ledger.calls.keepClockDoubt(doubtKeptMs);
     };
-    const devices = new Map<string, DeviceRecord>();
-    const byId = new Map<number, DeviceRecord>();
     const know = (received: DeviceRecord): void => {
       const device = compactDevice(received);
       devices.set(device.did, device);
       byId.set(device.id, device);
-      verifiers.setDevice(device);
+      verifiers.changed(device);
     };
     for (const device of await ledger.calls.devices()) know(device);
     const relays = new Map<string, RelayRecord>();

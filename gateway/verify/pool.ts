@@ -42,17 +42,23 @@ interface Verifier {
  */
 export class VerifierPool {
   readonly #verifiers: Verifier[] = [];
+  readonly #deviceOf: (id: number) => DeviceRecord;
+  /** Devices whose verifiers know them: a fleet is mostly silent, and a record takes half a kilobyte. */
+  readonly #told = new Set<number>();
   /** Ports for the ledger's thread, one for each verifier. */
   readonly ledgerPorts: MessagePort[] = [];
 
   /**
    * @param options.threads number of verifiers, at least 1.
+   * @param deviceOf the record of a device whose envelopes come, as it is now.
    * @param onFatal called when a verifier dies; what it had in hand is never decided.
    */
   constructor(
     options: { threads: number; realm: Uint8Array; streams: readonly number[] },
+    deviceOf: (id: number) => DeviceRecord,
     onFatal: (error: Error) => void,
   ) {
+    this.#deviceOf = deviceOf;
     for (let k = 0; k < options.threads; k++) {
       const { port1, port2 } = new MessageChannel();
       const data: VerifierData = {
@@ -74,13 +80,14 @@ export class VerifierPool {
     }
   }
 
-  /** Tells a device's verifier that it was enrolled or revoked. */
-  setDevice(device: DeviceRecord): void {
-    this.#verifierOf(device.id).worker.postMessage({ device } satisfies VerifierMessage);
+  /** A device was enrolled, or its record has changed. */
+  changed(device: DeviceRecord): void {
+    if (this.#told.has(device.id)) this.#tell(device);
   }
 
   /** Takes an envelope; `payload` is held until it is copied into a batch, and must not change until then. */
   submit(item: Waiting['item'], payload: Uint8Array): void {
+    if (!this.#told.has(item.device)) this.#tell(this.#deviceOf(item.device));
     const verifier = this.#verifierOf(item.device);
     verifier.waiting.push({ item, payload });
     // Once for all that is read in this turn of the event loop.
@@ -114,6 +121,11 @@ export class VerifierPool {
 
   #verifierOf(device: number): Verifier {
     return this.#verifiers[device % this.#verifiers.length] as Verifier;
+  }
+
+  #tell(device: DeviceRecord): void {
+    this.#told.add(device.id);
+    this.#verifierOf(device.id).worker.postMessage({ device } satisfies VerifierMessage);
   }
 
   #send(verifier: Verifier): void {
