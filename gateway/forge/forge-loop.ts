@@ -6,13 +6,14 @@ import { isUnreachable } from './unreachable.js';
 /** What new datasets wait for while forging is paused. */
 export const PAUSED = 'forging is paused; waystone forge resume ends that';
 
-/** What an idle loop waits for: the first of its datasets that waits for something. */
+/** What a loop waits for: the first of its datasets that waits for something. */
 export function waitsForOf(
   isPaused: boolean,
   datasets: Iterable<ForgeStatus['datasets'][number]>,
 ): string {
   if (isPaused) return PAUSED;
-  return [...datasets].find(({ waitsFor }) => waitsFor !== '')?.waitsFor ?? '';
+  // What was noted while it was paused holds until the next look only.
+  return [...datasets].find(({ waitsFor }) => !['', PAUSED].includes(waitsFor))?.waitsFor ?? '';
 }
 
 /** Longest that a node's wish to be left alone is granted. */
@@ -45,7 +46,7 @@ export interface ForgeWork {
   askAgain?(): Promise<void>;
   /** A pass failed: the chain, or what is there, may be another by the next one. */
   failed(): void;
-  /** What an idle loop waits for, or "". */
+  /** What a loop waits for whose last pass did not fail, or ""; asked at any time. */
   waitsFor(): string;
   /** How long the nodes asked to be left alone, ms. */
   retryAfterMs(): number;
@@ -65,6 +66,7 @@ export class ForgeLoop {
   #isNudged = false;
   #isRetried = false;
   #state: ForgeStatus['state'] = 'stopped';
+  /** Why the last pass failed, or "". */
   #why = '';
   #isReachable = false;
   #lastError: ForgeStatus['lastError'] = null;
@@ -108,7 +110,8 @@ export class ForgeLoop {
   status(): Pick<ForgeStatus, 'state' | 'why' | 'reachable' | 'lastError'> {
     return {
       state: this.#state,
-      why: this.#why,
+      // A pause begins and ends between two passes.
+      why: this.#why === '' ? this.#work.waitsFor() : this.#why,
       reachable: this.#isReachable,
       lastError: this.#lastError,
     };
@@ -135,7 +138,7 @@ export class ForgeLoop {
         // Not at once, even if the chain's time has passed it: that would ask the node without end.
         else if (wakeInMs !== null) waitMs = Math.min(idleMs, Math.max(retryMinMs, wakeInMs));
         this.#state = 'idle';
-        this.#why = this.#work.waitsFor();
+        this.#why = '';
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
         const code = error instanceof WaystoneError ? error.code : 'FORGE_FAILED';

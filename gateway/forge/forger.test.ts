@@ -697,6 +697,8 @@ describe('in its loop', () => {
     await until(() => made.status().state === 'idle');
     expect((await mintedOnChain()).balance).toBe(1);
     isPaused = false;
+    // It is said at once, before anybody has looked at the chain again.
+    expect(made.status().why).toBe('');
     made.retry();
     await datasets.allForged();
     expect((await mintedOnChain()).balance).toBe(3);
