@@ -86,6 +86,12 @@ it('commits what is left without the entries that came too late, and tells every
   clock.offsetUs += 2 * DAY_US;
   // The chain's answers are kept for a minute, which is no time for a day's grace, but is over two days here.
   await gateway.ask('POST', '/v1/forge/retry');
+  // What is said of the first two datasets must not be taken for what is said of the third.
+  const of = (signer: DeviceKey, kind: string) =>
+    told(signer).filter(({ outcome }) => outcome.kind === kind);
+  await waitFor('both to know the first two tokens', () =>
+    signers.every((signer) => of(signer, 'final').length === 2),
+  );
   for (const events of receipts.values()) events.length = 0;
   const published = await publish();
   expect(await sealAndForge(gateway)).toBe(3);
@@ -115,8 +121,6 @@ it('commits what is left without the entries that came too late, and tells every
   expect(line).toMatchObject({ DEVICE_REVOKED: ENVELOPES, successor: rest?.batch, level: 'warn' });
 
   // The device that stays has its entries twice in the log, and the token of the second time.
-  const of = (signer: DeviceKey, kind: string) =>
-    told(signer).filter(({ outcome }) => outcome.kind === kind);
   await waitFor(
     'the last receipts',
     () =>
