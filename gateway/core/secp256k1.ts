@@ -11,10 +11,7 @@ export type VerifyDigest = (key: PublicKey, digest: Uint8Array, signature: Uint8
 
 const load = createRequire(import.meta.url);
 
-/**
- * Names under which libsecp256k1 0.1 to 0.7 is installed, the newest first; what is called here is the same in all (Debian
- * 12 has `libsecp256k1-1`, Debian 13 `libsecp256k1-2`).
- */
+/** Names under which libsecp256k1 has been installed over time, the newest first; Debian 12 has `libsecp256k1-1`. */
 const SYSTEM_LIBRARIES = ['6', '5', '2', '1', '0'].map((version) => `libsecp256k1.so.${version}`);
 
 /** SECP256K1_CONTEXT_VERIFY; newer ones do without, and take it. */
@@ -25,7 +22,7 @@ const OPAQUE_BYTES = 64;
 
 let chosen: VerifyDigest | null = null;
 
-/** The system's library where there is one, which takes a quarter less time; else that of the npm package. */
+/** With the system's library where there is one, which is the faster one; else with that of the npm package. */
 export function verifySecp256k1(
   key: PublicKey,
   digest: Uint8Array,

@@ -12,7 +12,7 @@ export interface QueueLimits {
   readonly inFlightBytesMax: number;
 }
 
-/** Devices whose lines are kept though they are empty: to make one for each envelope is dearer than the envelope. */
+/** Devices whose lines are kept though they are empty: entries that come and go are what {@link TicketTable} avoids. */
 const LINES_KEPT = 1_024;
 
 /** Why a source is not read. */
