@@ -468,9 +468,21 @@ describe('in bundles', () => {
   });
 
   it('one bad dataset is singled out and holds up none of the others', async () => {
-    await open();
+    // Those that are committed first must not be forged while others are on their way.
+    const windowSeconds = 1_000;
+    await open({ windowSeconds });
     const { forger } = scene.forger({ bundle: { datasetsMax: 16, gasMax: 8_000_000 } });
-    await quiet(forger);
+    const passWindow = async (datasets: number): Promise<void> => {
+      const inWindow = () =>
+        forger.status().datasets.filter(({ waitsFor }) => waitsFor.includes('window is open'));
+      await until(forger, `${datasets} committed`, () => inWindow().length === datasets);
+      await scene.node.rpc('evm_increaseTime', [windowSeconds + 1]);
+    };
+    scene.datasets.seal(3);
+    await scene.node.mineEvery(BLOCK_MS);
+    forger.start();
+    await passWindow(3);
+    await until(forger, 'set up', () => scene.isDone());
     scene.datasets.seal(5);
     // The contract refuses a range that ends before it starts.
     scene.datasets.seal(1, { minTimeUs: 1_532_673_660_000_001 });
@@ -479,6 +491,7 @@ describe('in bundles', () => {
     scene.datasets.seal(1, { devices: [{ ...someKey('bad'), keyType: 9 }] });
     scene.datasets.seal(3);
     forger.nudge();
+    await passWindow(14);
     await until(forger, 'done but for two', () => scene.datasets.results.length === 17);
     expect(scene.datasets.results.map(({ index }) => index)).toEqual(
       [...Array(19).keys()].filter((index) => index !== 8 && index !== 15),
