@@ -4,6 +4,9 @@ import type { StormCalls, StormState } from './storm-process.js';
 
 const LOOK_EVERY_MS = 50;
 
+/** Longest that the process may take for one call, ms: a thousand logins are signed in a few seconds. */
+const CALL_WITHIN_MS = 60_000;
+
 /** A fleet in a process of its own, and half as many others with wrong logins; run `npx tsc -b` first. */
 export class Storm {
   readonly #process = new CallableProcess<StormCalls>('../dist/faults/storm-process.js');
@@ -25,11 +28,11 @@ export class Storm {
     { check, deadlineMs }: { check: () => void; deadlineMs: number },
   ): Promise<StormState['outcomes']> {
     const { calls } = this.#process;
-    await calls.sign();
-    await calls.connect({ port });
+    await answered('sign', calls.sign());
+    await answered('connect', calls.connect({ port }));
     const endMs = performance.now() + deadlineMs;
     for (;;) {
-      const { outcomes, left } = await calls.state();
+      const { outcomes, left } = await answered('state', calls.state());
       if (left === 0) return outcomes;
       const soFar = `${left} clients have no answer yet, of the others ${JSON.stringify(outcomes)}`;
       try {
@@ -44,10 +47,24 @@ export class Storm {
 
   /** Cuts all connections without a word. */
   cut(): Promise<void> {
-    return this.#process.calls.cut();
+    return answered('cut', this.#process.calls.cut());
   }
 
   stop(): void {
     this.#process.kill();
+  }
+}
+
+/** @throws Error that names the call when the process does not answer it in time. */
+async function answered<T>(name: string, call: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const why = `the storm's process has not answered "${name}" in ${CALL_WITHIN_MS} ms`;
+    timer = setTimeout(() => reject(new Error(why)), CALL_WITHIN_MS);
+  });
+  try {
+    return await Promise.race([call, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
