@@ -19,6 +19,9 @@ const BALANCE_WEI = `0x${(10_000n * 10n ** 18n).toString(16)}`;
 
 const ETHER = 10n ** 18n;
 
+/** Blocks upon what was set up: more than any test takes back, since nobody would set it up again. */
+const BURIED_BELOW = 64;
+
 /** As the contracts want them where something is at stake. */
 const PUBLIC_TERMS = {
   responseSeconds: 7 * 86_400,
@@ -87,6 +90,7 @@ export class PublicNode {
     const provider = connectChain(node.url, chainId);
     await deployContracts(provider, deployer, { ...PUBLIC_TERMS, windowSeconds });
     await node.#begin(provider);
+    await node.rpc('anvil_mine', [`0x${BURIED_BELOW.toString(16)}`]);
     provider.destroy();
     return node;
   }
