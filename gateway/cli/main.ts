@@ -5,6 +5,7 @@ import { processTerminal } from './terminal.js';
 
 const parts: Parts = {
   async startGateway(config, options) {
+    (await import('../core/heap-growth.js')).collectLessOften();
     (await import('../core/idle-memory.js')).giveMemoryBackWhenIdle();
     return (await import('../gateway.js')).startGateway(config, options);
   },
