@@ -18,6 +18,7 @@ const USE: DiskUse = {
   oldestUnforgedUs: NOW_US - 5 * 3_600_000_000,
   forgedBytes: 40 * MIB,
   ledgerBytes: MIB,
+  walRoomBytes: 0,
   everBytes: 90 * MIB,
 };
 
@@ -36,6 +37,13 @@ describe('judgeDisk', () => {
     expect(judge(500)).toMatchObject({ roomBytes: 380 * MIB, refusal: null });
     expect(judge(121).refusal).toBeNull();
     expect(judge(120)).toMatchObject({ roomBytes: 0, refusal: { code: 'DISK_FULL' } });
+  });
+
+  it('keeps what the WAL may still grow by out of the reserve, if there is one', () => {
+    const walRoomBytes = 4 * MIB;
+    expect(judge(500, {}, { walRoomBytes }).roomBytes).toBe(376 * MIB);
+    expect(judge(124, {}, { walRoomBytes }).refusal?.why).toMatch(/104 MiB of them kept/);
+    expect(judge(500, { reservedBytes: 0 }, { walRoomBytes }).roomBytes).toBe(480 * MIB);
   });
 
   it('lets no more be stored before the next look than can be sealed, and refuses when that is not an envelope', () => {

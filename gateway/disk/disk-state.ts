@@ -27,6 +27,8 @@ export interface DiskUse {
   readonly forgedBytes: number;
   /** The database. */
   readonly ledgerBytes: number;
+  /** How much its WAL may still grow before it is begun anew. */
+  readonly walRoomBytes: number;
   /** Bytes of data stored since the ledger began. */
   readonly everBytes: number;
 }
@@ -58,7 +60,8 @@ const TAKE_BYTES_MIN = ENVELOPE_BYTES_MAX;
  * is set to another year must not stop the data.
  *
  * Sealing writes a batch once more before its file goes, so as much as waits to be sealed must stay free as well, and
- * new data takes its space twice for a while.
+ * new data takes its space twice for a while. The ledger's WAL grows while data is stored, and is not to grow into the
+ * reserve.
  *
  * @param freeBytes free space of the file system for this process.
  */
@@ -70,7 +73,8 @@ export function judgeDisk(
 ): DiskVerdict {
   const { reservedBytes, unsealedBytesMax, unforgedBytesMax, unforgedHoursMax } = limits;
   const unforged = use.unsealedBytes + use.unforgedBytes;
-  const free = freeBytes - reservedBytes - use.unsealedBytes;
+  const kept = reservedBytes === 0 ? 0 : reservedBytes + use.walRoomBytes;
+  const free = freeBytes - kept - use.unsealedBytes;
   const quota = unforgedBytesMax === 0 ? Number.POSITIVE_INFINITY : unforgedBytesMax - unforged;
   const hours = use.oldestUnforgedUs === null ? 0 : (time.nowUs - use.oldestUnforgedUs) / HOUR_US;
   const hoursCount = time.doubt === '' && unforgedHoursMax > 0;
@@ -87,7 +91,7 @@ export function judgeDisk(
   if (free / 2 < TAKE_BYTES_MIN) {
     return full(
       'DISK_FULL',
-      `${mib(freeBytes)} are free, ${mib(reservedBytes)} of them kept (disk.reservedBytes) and ${mib(use.unsealedBytes)} needed for sealing; free some space`,
+      `${mib(freeBytes)} are free, ${mib(kept)} of them kept (disk.reservedBytes) and ${mib(use.unsealedBytes)} needed for sealing; free some space`,
     );
   }
   if (quota < TAKE_BYTES_MIN) {

@@ -1,6 +1,8 @@
+import { statSync } from 'node:fs';
 import { toHex } from '@waystone/proto';
 import type Database from 'better-sqlite3';
 import { type BatchFileExtent, batchFileBytes } from '../core/batch-file.js';
+import { WAL_CHECKPOINT_BYTES } from './wal-keeper.js';
 
 /** Bytes of a dataset folder for each entry besides its frames: the entry, and its place in the frames file. */
 const FOLDER_BYTES_PER_ENTRY = 290;
@@ -63,6 +65,7 @@ export function diskQueries(db: Database.Database) {
     const files = unsealed.all() as (BatchFileExtent & { state: string })[];
     const sum = sums.get() as Record<'unforged' | 'forged' | 'withdrawn' | 'ever', number>;
     const open = files.filter(({ state }) => state === 'open');
+    const walBytes = statSync(`${db.name}-wal`, { throwIfNoEntry: false })?.size ?? 0;
     const pages = db.pragma('page_count', { simple: true }) as number;
     return {
       unsealedBytes: files.reduce((bytes, extent) => bytes + batchFileBytes(extent), 0),
@@ -71,6 +74,7 @@ export function diskQueries(db: Database.Database) {
       forgedBytes: sum.forged,
       withdrawnBytes: sum.withdrawn,
       ledgerBytes: pages * (db.pragma('page_size', { simple: true }) as number),
+      walRoomBytes: Math.max(0, WAL_CHECKPOINT_BYTES - walBytes),
       everBytes: open.reduce(
         (bytes, extent) => bytes + extent.bytes + extent.entries * FOLDER_BYTES_PER_ENTRY,
         sum.ever,

@@ -10,12 +10,15 @@ export const PAGE_BYTES = 8192;
  */
 export const WAL_CHECKPOINT_PAGES = 512;
 
+/** The WAL's size at that threshold, bytes: without readers in the way it is begun anew there. */
+export const WAL_CHECKPOINT_BYTES = WAL_CHECKPOINT_PAGES * PAGE_BYTES;
+
 /**
  * Size of the WAL, in bytes, from which the ledger waits for its readers. At each threshold SQLite copies what no
  * reader still needs, and begins the WAL anew only in a moment without any; readers that overlap leave it none. Four
  * thresholds: whoever reads now and then is never waited for.
  */
-export const WAL_BYTES_MAX = 4 * WAL_CHECKPOINT_PAGES * PAGE_BYTES;
+export const WAL_BYTES_MAX = 4 * WAL_CHECKPOINT_BYTES;
 
 /** Longest wait for readers, ms: longer than any read of ours. */
 const READERS_WAIT_MS = 1_000;
