@@ -197,7 +197,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
     for (const device of await ledger.calls.devices()) know(device);
     const relays = new Map<string, RelayRecord>();
     for (const relay of await ledger.calls.relays()) relays.set(relay.name, relay);
-    const reader = new LedgerReader(config.dataFolder, onFatal);
+    const reader = new LedgerReader(config.dataFolder, () => ledger.settled(), onFatal);
     stops.push(() => reader.stop());
 
     // seal

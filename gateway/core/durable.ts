@@ -46,6 +46,13 @@ export function makeFolder(folder: string, mode = 0o700): void {
   }
 }
 
+/** Writes all of the bytes at a place in an open file; it is not synced. */
+export function writeFully(fd: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length; ) {
+    at += writeSync(fd, bytes, at, bytes.length - at, position + at);
+  }
+}
+
 /** Writes a whole file and fsyncs it. Its name is durable only once its folder is synced too. */
 export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   const handle = await open(path, 'w');
@@ -69,7 +76,7 @@ export function replaceFile(file: string, content: string | Uint8Array, mode = 0
   const fd = openSync(temporary, 'w', mode);
   try {
     const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    writeFully(fd, bytes, 0);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

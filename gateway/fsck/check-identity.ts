@@ -2,7 +2,7 @@ import { decodeCheckpoint, fromHex, LOG_ID_BYTES, toHex } from '@waystone/proto'
 import { messageOf } from '../core/errors.js';
 import { logHeadFile, readLogHead, type SignedLogHead } from '../ledger/identity.js';
 import { countRows, type FsckContext } from './context.js';
-import { isBlob, isCount, shown } from './values.js';
+import { isBlob, isCount, isHex, shown } from './values.js';
 
 const CHECK = 'identity';
 
@@ -119,8 +119,4 @@ function rootOf(checkpoint: unknown): string | null {
   } catch {
     return null;
   }
-}
-
-function isHex(value: unknown, bytes: number): value is string {
-  return typeof value === 'string' && new RegExp(`^[0-9a-f]{${2 * bytes}}$`).test(value);
 }

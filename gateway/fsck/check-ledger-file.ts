@@ -1,9 +1,13 @@
 import { join } from 'node:path';
+import { fromHex, LOG_ID_BYTES } from '@waystone/proto';
 import Database from 'better-sqlite3';
 import { syncFolderNow } from '../core/durable.js';
+import { messageOf } from '../core/errors.js';
+import { pendingRecords } from '../ledger/redo-file.js';
 import { createTables, SCHEMA_VERSION } from '../ledger/schema.js';
 import { PAGE_BYTES } from '../ledger/wal-keeper.js';
 import type { FsckContext } from './context.js';
+import { isCount, isHex, shown } from './values.js';
 import { scanWal } from './wal-scan.js';
 
 const CHECK = 'ledger file';
@@ -46,6 +50,7 @@ export function checkLedgerFile(context: FsckContext): void {
       `the ledger has pages of ${pageBytes} bytes and journal mode ${journal}; a new one has ${PAGE_BYTES} and wal`,
     );
   }
+  checkRedo(context);
   report.count(CHECK, 'schema version', SCHEMA_VERSION);
   report.count(CHECK, 'pages', db.pragma('page_count', { simple: true }) as number);
   report.done(CHECK);
@@ -91,6 +96,39 @@ function emptyWal(file: string): string {
   }
   syncFolderNow(join(file, '..'));
   return 'wrote the WAL into the ledger file and emptied it';
+}
+
+/** What was acknowledged and is in no table yet. The next start stores it; here it is only seen that it can be read. */
+function checkRedo({ db, report, dataFolder }: FsckContext): void {
+  const meta = (name: string): unknown =>
+    db.prepare('SELECT value FROM meta WHERE key = ?').pluck().get(name);
+  const committed = meta('redo_epoch');
+  if (!isCount(committed)) {
+    report.find(
+      CHECK,
+      'LEDGER_REDO_DAMAGED',
+      `the ledger names ${shown(committed)} as the epoch of its redo file that it holds`,
+    );
+    return;
+  }
+  const logId = meta('log_id');
+  // Then whose the file is cannot be told; that the ledger names no log is said elsewhere.
+  if (!isHex(logId, LOG_ID_BYTES)) return;
+  let records: number;
+  try {
+    records = pendingRecords(dataFolder, { logId: fromHex(logId), committed });
+  } catch (error) {
+    report.find(CHECK, 'LEDGER_REDO_DAMAGED', messageOf(error));
+    return;
+  }
+  report.count(CHECK, 'redo records', records);
+  if (records === 0) return;
+  report.find(
+    CHECK,
+    'LEDGER_REDO_PENDING',
+    `${records} commit groups are in the redo file and not in the ledger's tables yet`,
+    { records },
+  );
 }
 
 interface SchemaObject {

@@ -41,6 +41,14 @@ export const MEANINGS = {
     'if there was no power cut, copy the data folder away before the next start, and check the disk',
   ),
   LEDGER_WAL_PENDING: leftover('none: it is part of the ledger', 'the next start carries it over'),
+  LEDGER_REDO_PENDING: leftover(
+    'none: what it holds was acknowledged, and is part of the ledger',
+    'the next start carries it over',
+  ),
+  LEDGER_REDO_DAMAGED: fault(
+    'envelopes of the last moments before a crash, which were acknowledged, may be lost; no gateway starts with it',
+    `copy the data folder away, and put the right ledger.redo back; without one, ${RESTORE}`,
+  ),
   // identity
   GATEWAY_KEY_UNREADABLE: fault(
     'nobody can sign receipts and checkpoints for this ledger, and its signer is not checked here',

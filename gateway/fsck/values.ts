@@ -14,6 +14,11 @@ export function isSame(value: unknown, bytes: Uint8Array): boolean {
   return isBlob(value) && equalBytes(value, bytes);
 }
 
+/** So many bytes in lower-case hex. */
+export function isHex(value: unknown, bytes: number): value is string {
+  return typeof value === 'string' && new RegExp(`^[0-9a-f]{${2 * bytes}}$`).test(value);
+}
+
 /** A value as a sentence shows it: blobs in hex, text quoted, and never long. */
 export function shown(value: unknown): string {
   const text = isBlob(value)

@@ -8,7 +8,6 @@ import {
   statSync,
   truncateSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { ENTRY_BYTES } from '@waystone/proto';
@@ -20,7 +19,7 @@ import {
   batchFile,
   batchFileBytes,
 } from '../core/batch-file.js';
-import { makeFolder, syncFolderNow } from '../core/durable.js';
+import { makeFolder, syncFolderNow, writeFully } from '../core/durable.js';
 import { WaystoneError } from '../core/errors.js';
 import type { BatchRow } from '../core/ports.js';
 import type { UnsyncedTable } from './unsynced.js';
@@ -198,13 +197,20 @@ export class BatchFiles {
     if (!this.#isHeld && this.#removed.length > 0) this.#unlinkRemoved();
   }
 
-  /** The transaction was undone: gives back the space that its records took. */
-  undo(): void {
+  /**
+   * The transaction was undone.
+   *
+   * @param givesSpaceBack that its records took. Not after an error of the disk: a commit whose sync failed may count at
+   *   the next start all the same.
+   */
+  undo(givesSpaceBack: boolean): void {
     this.#removing = [];
     for (const [batch, file] of this.#growing) {
       // Opened again at the place that the table says; a failure leaves bytes that do not count.
       try {
-        if (file.fd !== -1 && file.staged > 0) ftruncateSync(file.fd, file.committed);
+        if (givesSpaceBack && file.fd !== -1 && file.staged > 0) {
+          ftruncateSync(file.fd, file.committed);
+        }
       } catch {}
       this.#close(batch, file);
     }
@@ -214,6 +220,11 @@ export class BatchFiles {
   remove(batch: number): void {
     this.#unsynced?.clear(batch);
     this.#removing.push(batch);
+  }
+
+  /** Whether every file is kept. */
+  get isHeld(): boolean {
+    return this.#isHeld;
   }
 
   /** Keeps every file until {@link release}. */
@@ -278,11 +289,5 @@ export class BatchFiles {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
     }
-  }
-}
-
-function writeFully(fd: number, bytes: Uint8Array, position: number): void {
-  for (let at = 0; at < bytes.length; ) {
-    at += writeSync(fd, bytes, at, bytes.length - at, position + at);
   }
 }

@@ -6,6 +6,7 @@ import {
   HASH_BYTES,
   hashInto,
   INGEST_FLAGS,
+  leafHash,
   leafHashInto,
   type ReceiptBody,
   readStatement,
@@ -20,6 +21,7 @@ import {
   writeReceipt,
 } from '@waystone/proto';
 import type Database from 'better-sqlite3';
+import { WaystoneError } from '../core/errors.js';
 import { DecisionPacker, type PackedDecisions } from '../core/packed.js';
 import type { Decision, DeviceRecord, VerifiedBatch } from '../core/ports.js';
 import { Answers, type ReceiptMaker, type SignedTree } from '../core/receipt-maker.js';
@@ -29,6 +31,7 @@ import type { Counters } from './counters.js';
 import type { DeviceTable } from './devices.js';
 import { GapTable } from './gaps.js';
 import { missingStatement, type RangeTable } from './ranges.js';
+import type { RedoGroup, RedoRecorder } from './redo-record.js';
 
 /** Refusal rows kept per device and day (UTC); beyond that refusals are only counted. */
 export const REFUSAL_ROWS_PER_DEVICE_DAY_MAX = 1000;
@@ -47,6 +50,15 @@ const STATEMENT_AT = 8;
 const SIGNATURE_AT = STATEMENT_AT + STATEMENT_BYTES;
 
 type VerifiedItem = VerifiedBatch['items'][number];
+
+/** What an envelope is stored with. */
+interface StoreTo {
+  readonly group: number;
+  readonly answers: Pick<Answers, 'add'>;
+  /** Batches that got entries. */
+  readonly grown: Set<OpenBatch>;
+  readonly recorder: RedoRecorder | null;
+}
 
 interface StatementRow {
   last: number;
@@ -68,8 +80,9 @@ interface Judged extends Omit<Decision, 'receipt'> {
   } | null;
 }
 
-/** A group whose transaction is still to be committed. */
+/** A group that is still to be made durable. */
 export interface JudgedGroup {
+  readonly group: number;
   readonly judged: readonly Judged[];
   /** Of all but duplicates, in order. */
   readonly answers: Answers;
@@ -148,8 +161,12 @@ export class Committer {
       .get() as number;
   }
 
-  /** Writes a group. Throws only when the database does; then nothing of it is on disk. */
-  judge(batches: readonly VerifiedBatch[]): JudgedGroup {
+  /**
+   * Writes a group. Throws only when the database does; then nothing of it is on disk.
+   *
+   * @param recorder is told what was stored, if it is given.
+   */
+  judge(batches: readonly VerifiedBatch[], recorder: RedoRecorder | null = null): JudgedGroup {
     const group = this.#nextGroup++;
     const judged: Judged[] = [];
     const answers = new Answers(batches.reduce((sum, { items }) => sum + items.length, 0));
@@ -160,7 +177,7 @@ export class Committer {
         const payload = new Uint8Array(batch.buffer, item.offset, item.length);
         const answer =
           item.refusal === null
-            ? this.#store(item, payload, { group, answers, grown })
+            ? this.#store(item, payload, { group, answers, grown, recorder })
             : this.#refuse(item, payload, item.refusal, answers);
         judged.push(answer);
         // Within the transaction, so that counters written later in it do not mark more than they count.
@@ -171,7 +188,30 @@ export class Committer {
     this.#batches.writeCounts(grown);
     // Refusals alone are not kept: they are judged and answered anew if they come again.
     if (stored > 0) this.#insertGroup.run(group, this.#receiptMaker.logId, answers.leaves);
-    return { judged, answers, stored };
+    return { group, judged, answers, stored };
+  }
+
+  /**
+   * Writes again what {@link judge} stored, in a transaction.
+   *
+   * @returns statements that were stored.
+   * @throws WaystoneError LEDGER_BROKEN when that is not what comes out now.
+   */
+  replay({ group, items, leaves }: RedoGroup): number {
+    const grown = new Set<OpenBatch>();
+    for (const { device, receivedAtUs, clockTrusted, answer, payload } of items) {
+      const place = { ticket: 0, device, offset: 0, length: payload.length };
+      const item = { ...place, receivedAtUs, clockTrusted, refusal: null };
+      const answers = { add: (body: ReceiptBody) => sameAnswer(body, { group, answer, leaves }) };
+      const to = { group, answers, grown, recorder: null };
+      const judged = this.#store(item, payload, to);
+      if (judged.kind !== 'stored') throw notReplayed(group, `${judged.kind}, not stored`);
+      this.#count(judged, receivedAtUs);
+    }
+    this.#batches.writeCounts(grown);
+    this.#insertGroup.run(group, this.#receiptMaker.logId, leaves);
+    this.#nextGroup = Math.max(this.#nextGroup, group + 1);
+    return items.length;
   }
 
   /** The answers to a group that is on disk. */
@@ -215,12 +255,8 @@ export class Committer {
     return this.#receiptMaker.receipt(this.#tree(row.grp), row.grp_index, encodeReceiptBody(body));
   }
 
-  #store(
-    item: VerifiedItem,
-    payload: Uint8Array,
-    to: { group: number; answers: Answers; grown: Set<OpenBatch> },
-  ): Judged {
-    const { group, answers, grown } = to;
+  #store(item: VerifiedItem, payload: Uint8Array, to: StoreTo): Judged {
+    const { group, answers, grown, recorder } = to;
     const device = this.#devices.get(item.device);
     const statementBytes = payload.subarray(STATEMENT_AT, SIGNATURE_AT);
     const { statement } = readStatement(statementBytes);
@@ -307,6 +343,9 @@ export class Committer {
     );
     this.#gaps.stored(session.id, statement.stream, statement.firstSequence, last, highest);
     this.#highest.set(streamName, Math.max(highest, last));
+    const { receivedAtUs } = place;
+    const { clockTrusted } = item;
+    recorder?.add({ device: item.device, receivedAtUs, clockTrusted, answer, payload });
     return {
       ticket: item.ticket,
       device: item.device,
@@ -325,7 +364,7 @@ export class Committer {
     payload: Uint8Array,
     device: DeviceRecord,
     session: string,
-    answers: Answers,
+    answers: Pick<Answers, 'add'>,
   ): Judged {
     if (this.#devices.isPruned(item.device, session)) {
       const refusal: Refusal = { code: 'SESSION_CLOSED', session, pruned: true };
@@ -378,7 +417,12 @@ export class Committer {
     };
   }
 
-  #refuse(item: VerifiedItem, payload: Uint8Array, refusal: Refusal, answers: Answers): Judged {
+  #refuse(
+    item: VerifiedItem,
+    payload: Uint8Array,
+    refusal: Refusal,
+    answers: Pick<Answers, 'add'>,
+  ): Judged {
     const device = this.#devices.get(item.device);
     const statementBytes = statementBytesOf(payload);
     const statement = statementBytes === null ? sha256(payload) : statementHash(statementBytes);
@@ -454,4 +498,23 @@ export class Committer {
     this.#refusalRows.set(name, may ? kept + 1 : kept);
     return may;
   }
+}
+
+/** @returns the answer's index, where it was given before. */
+function sameAnswer(
+  body: ReceiptBody,
+  { group, answer, leaves }: { group: number; answer: number; leaves: Uint8Array },
+): number {
+  const given = leaves.subarray(answer * HASH_BYTES, (answer + 1) * HASH_BYTES);
+  if (!equalBytes(given, leafHash(encodeReceiptBody(body)))) {
+    throw notReplayed(group, 'with another answer than it was given');
+  }
+  return answer;
+}
+
+function notReplayed(group: number, how: string): WaystoneError {
+  return new WaystoneError(
+    'LEDGER_BROKEN',
+    `an envelope of group ${group} in the redo file comes out ${how}: tables and redo file are not of one ledger. Put the right files back, or restore a backup`,
+  );
 }

@@ -28,6 +28,7 @@ export type RetryCode = Extract<Code, 'DISK_FULL' | 'OVERLOADED'>;
 /** Calls that the thread answers outside any commit group. */
 type Control = {
   stop(): void;
+  settle(): void;
   backup(file: string): void;
   releaseFiles(): void;
   takeNew(bytes: number, code: RetryCode): void;
@@ -38,6 +39,8 @@ interface LedgerMessage {
   readonly ready?: true;
   readonly failed?: { readonly code: string; readonly message: string };
   readonly decisions?: PackedDecisions;
+  /** Whether rows of these decisions, or of some before, are in no committed transaction yet. */
+  readonly isDeferred?: boolean;
 }
 
 /** The ledger as the main thread sees it. */
@@ -45,6 +48,8 @@ export class Ledger {
   readonly #worker: Worker;
   readonly calls: Remote<LedgerOperations>;
   readonly #control: Remote<Control>;
+  #isDeferred = false;
+  #settling: Promise<void> = Promise.resolve();
 
   private constructor(worker: Worker) {
     this.#worker = worker;
@@ -72,8 +77,12 @@ export class Ledger {
     return new Promise((resolve, reject) => {
       let isReady = false;
       worker.on('error', (error) => (isReady ? onFatal(error as Error) : reject(error)));
+      const ledger = new Ledger(worker);
       worker.on('message', (message: LedgerMessage) => {
-        if (message.decisions !== undefined) onDecisions(unpackDecisions(message.decisions));
+        if (message.decisions !== undefined) {
+          ledger.#isDeferred = message.isDeferred === true;
+          onDecisions(unpackDecisions(message.decisions));
+        }
         if (message.failed !== undefined) {
           const { code, message: what } = message.failed;
           // The lock on the data folder goes with the thread.
@@ -81,7 +90,7 @@ export class Ledger {
         }
         if (message.ready !== undefined) {
           isReady = true;
-          resolve(new Ledger(worker));
+          resolve(ledger);
         }
       });
     });
@@ -107,6 +116,15 @@ export class Ledger {
    */
   takeNew(bytes: number, code: RetryCode): Promise<void> {
     return this.#control.takeNew(bytes, code);
+  }
+
+  /** Resolves when other connections see the rows of all decisions until now. */
+  async settled(): Promise<void> {
+    if (this.#isDeferred) {
+      this.#isDeferred = false;
+      this.#settling = this.#control.settle();
+    }
+    await this.#settling;
   }
 
   /** Commits what waits, closes the database and frees the data folder. */

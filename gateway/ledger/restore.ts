@@ -151,8 +151,7 @@ async function readDescription(backup: string): Promise<BackupDescription> {
 /** Moves a ledger and its datasets out of the way. @returns where to, or null when there was none. */
 async function moveAside(dataFolder: string): Promise<string | null> {
   const present = (await readdir(dataFolder)).filter(
-    (name) =>
-      name.startsWith('ledger.sqlite') || name === BACKUP_DATASETS || name === BATCH_FILES_FOLDER,
+    (name) => name.startsWith('ledger.') || name === BACKUP_DATASETS || name === BATCH_FILES_FOLDER,
   );
   if (present.length === 0) return null;
   const aside = join(

@@ -6,6 +6,7 @@ import { FORGE_JOURNAL_DDL } from './forge-journal.js';
 import { GROWTH_DDL } from './growth-migration.js';
 import { LAZAI_JOURNAL_DDL } from './lazai-journal.js';
 import { RANGES_DDL } from './ranges.js';
+import { REDO_DDL } from './redo-file.js';
 import { RELAYS_DDL } from './relays.js';
 import { UNSYNCED_DDL } from './unsynced.js';
 import { PAGE_BYTES, WAL_BYTES_MAX, WAL_CHECKPOINT_PAGES } from './wal-keeper.js';
@@ -152,6 +153,7 @@ CREATE TABLE pruned_sessions (
   LAZAI_JOURNAL_DDL,
   DEVICE_PROOFS_DDL,
   WITHDRAWALS_DDL,
+  REDO_DDL,
 ];
 
 /** Version of the tables that this release reads and writes. */

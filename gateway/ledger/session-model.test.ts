@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { decodeEntry, didFromKey, keyId, readStatement, toHex } from '@waystone/proto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Decision } from '../core/ports.js';
-import { makeEnvelope, quickKey, TestLedger } from './testing.js';
+import { makeEnvelope, quickKey, randomFrom, TestLedger } from './testing.js';
 
 /** Courses and steps of each: `WAYSTONE_MODEL_ROUNDS=2000 npx vitest run gateway/ledger/session-model.test.ts`. */
 const ROUNDS = Number(process.env.WAYSTONE_MODEL_ROUNDS ?? 20);
@@ -50,18 +50,19 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it('stores no range twice and forgets no receipt before its time, in whatever order things come', () => {
   console.log(`seed ${SEED}: WAYSTONE_MODEL_SEED=${SEED} repeats it`);
-  for (let round = 0; round < ROUNDS; round++) course(SEED + round, join(folder, `${round}`));
+  for (let round = 0; round < ROUNDS; round++)
+    course(SEED + round, mkdtempSync(join(folder, 'ledger-')));
   console.log(`${JSON.stringify(counts)}, acked but lost: ${lost}, stored twice: ${storedTwice}`);
   expect({ lost, storedTwice }).toEqual({ lost: 0, storedTwice: 0 });
   // Each of the things that the courses are about has come about.
   for (const [what, times] of Object.entries(counts)) expect(times, what).toBeGreaterThan(0);
 });
 
-function course(seed: number, file: string): void {
-  const random = mulberry32(seed);
+function course(seed: number, folder: string): void {
+  const random = randomFrom(seed);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const open = (): TestLedger => {
-    const ledger = new TestLedger(`${file}.sqlite`, { entriesMax: 40 }, undefined, {
+    const ledger = new TestLedger(join(folder, 'ledger.sqlite'), { entriesMax: 40 }, undefined, {
       sessions: LIMITS,
       // So that at any time some statements wait, and often some of them are being written.
       ranges: { pendingMax: 1 + (seed % 16), stepRows: 2, stepStreams: 1 },
@@ -248,15 +249,4 @@ function course(seed: number, file: string): void {
     if (!isOpen) expect(ledger.calls.enter(device, name, 99, nowUs)).toBe('SESSION_CLOSED');
   }
   ledger.crash();
-}
-
-/** Numbers from 0 to below 1 that follow from the seed. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

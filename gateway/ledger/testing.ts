@@ -1,4 +1,5 @@
-import { dirname } from 'node:path';
+import { rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import {
   encodeEnvelope,
   encodeFrame,
@@ -25,10 +26,12 @@ import { type BatchLimits, BatchTable } from './batches.js';
 import { Committer } from './committer.js';
 import { Counters } from './counters.js';
 import { DeviceTable } from './devices.js';
+import { GroupWriter } from './group-writer.js';
 import { loadIdentity } from './identity.js';
 import { ledgerOperations } from './operations.js';
 import { Pruner, type SettledBy } from './pruning.js';
 import { RANGE_LIMITS, type RangeLimits, RangeTable } from './ranges.js';
+import { REDO_FILE } from './redo-file.js';
 import { prepareLedger } from './schema.js';
 import { UnsyncedTable } from './unsynced.js';
 
@@ -102,6 +105,7 @@ export class TestLedger {
   readonly ranges: RangeTable;
   readonly committer: Committer;
   readonly pruner: Pruner;
+  readonly writer: GroupWriter;
   readonly logId: Uint8Array;
   readonly calls: ReturnType<typeof ledgerOperations>;
   readonly #dataFolder: string;
@@ -121,6 +125,8 @@ export class TestLedger {
     // A database in memory still has batch files.
     const dataFolder = dirname(file === ':memory:' ? logHeadFile : file);
     this.#dataFolder = dataFolder;
+    // So does it have a redo file, of which nothing outlives it.
+    if (file === ':memory:') rmSync(join(dataFolder, REDO_FILE), { force: true });
     prepareLedger(this.db, dataFolder);
     this.files = new BatchFiles(dataFolder, new UnsyncedTable(this.db));
     this.logId = loadIdentity(this.db, { gateway: GATEWAY, logHeadFile }).logId;
@@ -145,6 +151,12 @@ export class TestLedger {
       ranges: this.ranges,
       receiptMaker: new ReceiptMaker(GATEWAY, this.logId),
     });
+    const { devices, batches, ranges, counters, committer, files } = this;
+    this.writer = new GroupWriter(
+      this.db,
+      { dataFolder, logId: this.logId },
+      { devices, batches, ranges, counters, committer, files },
+    );
     const settledBy = options.settledBy ?? 'sealed';
     this.pruner = new Pruner(
       this.db,
@@ -170,26 +182,20 @@ export class TestLedger {
     before: () => void = () => {},
   ): Decision[] {
     const batch = packed(items, () => ++this.#lastTicket);
-    try {
-      const judged = this.db.transaction(() => {
-        before();
-        const judgements = this.committer.judge([batch]);
-        inside();
-        this.ranges.step(judgements.stored);
-        this.files.flush();
-        return judgements;
-      })();
-      this.files.committed();
-      return unpackDecisions(this.committer.decisions(judged));
-    } catch (error) {
-      this.files.undo();
-      this.batches.reload();
-      this.ranges.reload();
-      this.devices.reload();
-      this.counters.reload();
-      this.committer.reload();
-      throw error;
-    }
+    const judged = this.writer.commit([batch], inside, before);
+    return unpackDecisions(this.committer.decisions(judged));
+  }
+
+  /** Whether {@link defer} may take the group. */
+  mayDefer(items: readonly TestItem[]): boolean {
+    return this.writer.mayDefer([packed(items, () => 0)]);
+  }
+
+  /** One commit group whose rows wait for a later transaction. */
+  defer(items: readonly TestItem[]): Decision[] {
+    const batch = packed(items, () => ++this.#lastTicket);
+    if (!this.writer.mayDefer([batch])) throw new Error('the group may not be deferred');
+    return unpackDecisions(this.committer.decisions(this.writer.defer([batch])));
   }
 
   /** Closes every open batch and takes it through the steps of sealing, with a root of its own. */
@@ -226,7 +232,9 @@ export class TestLedger {
 
   /** As when the process dies: nothing that is only in memory is written. */
   crash(): void {
+    if (!this.db.open) return;
     this.db.close();
+    this.writer.close();
     this.files.close();
   }
 
@@ -264,10 +272,22 @@ function packed(items: readonly TestItem[], nextTicket: () => number): VerifiedB
   };
 }
 
+/** Numbers from 0 to below 1 that follow from the seed (mulberry32). */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
 /** Makes the tables those of schema version 6, which knew no LazAI. */
 export function withoutLazai(db: Database.Database): void {
   db.exec(
-    `DROP TABLE withdrawals; ALTER TABLE batches DROP COLUMN inspected_at_us;
+    `DELETE FROM meta WHERE key = 'redo_epoch';
+     DROP TABLE withdrawals; ALTER TABLE batches DROP COLUMN inspected_at_us;
      DROP TABLE device_proofs; DROP TABLE lazai_file; DROP TABLE lazai_pin; DROP TABLE lazai_spend; DROP INDEX chain_intent_by_dataset;
      PRAGMA user_version = 6`,
   );

@@ -144,7 +144,7 @@ it('the WAL stays within its bound while readers overlap, the API reads and back
       }),
   );
   let isDone = false;
-  const reader = new LedgerReader(folder, fail);
+  const reader = new LedgerReader(folder, async () => undefined, fail);
   let reads = 0;
   const read = async (): Promise<void> => {
     for (let k = 0; !isDone; k++) {

@@ -7,7 +7,6 @@ import {
 } from 'node:worker_threads';
 import { sha256, statementBytesOf, statementHash } from '@waystone/proto';
 import Database from 'better-sqlite3';
-import { messageOf, WaystoneError } from '../core/errors.js';
 import { GatewayKey } from '../core/gateway-key.js';
 import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
 import {
@@ -24,6 +23,8 @@ import { BatchTable } from './batches.js';
 import { Committer } from './committer.js';
 import { Counters } from './counters.js';
 import { DeviceTable } from './devices.js';
+import { explained, isDiskFull } from './disk-errors.js';
+import { GroupWriter, REDO_LIMITS } from './group-writer.js';
 import { loadIdentity } from './identity.js';
 import type { LedgerWorkerData, RetryCode } from './ledger.js';
 import { lockDataFolder } from './lock.js';
@@ -44,6 +45,12 @@ const PRUNE_AFTER_FULL_MS = 10_000;
 
 /** Seconds after which a device may try again when there is no room. */
 const RETRY_SECONDS = 30;
+
+/** What whoever asks for something is told that there is no room for. */
+const DISK_FULL = {
+  code: 'DISK_FULL',
+  message: 'the disk is full; free space and try again',
+} as const;
 
 /**
  * The ledger's thread: the only writing connection. It takes verified envelopes straight from the verifiers
@@ -75,6 +82,8 @@ function main(): void {
   const committer = new Committer(db, { devices, batches, counters, ranges, receiptMaker });
   const pruner = new Pruner(db, { settledBy: data.settledBy }, { devices, counters, ranges });
   const wal = new WalKeeper(db);
+  const parts = { devices, batches, ranges, counters, committer, files };
+  const writer = new GroupWriter(db, { dataFolder: data.dataFolder, logId: identity.logId }, parts);
   const operations: Record<string, (...args: never[]) => unknown> = ledgerOperations({
     db,
     devices,
@@ -93,15 +102,22 @@ function main(): void {
   let countersWrittenAtMs = performance.now();
   let pruneAfterMs = 0;
   let storedSincePruned = 0;
+  /** When the last group was done. */
+  let doneAtMs = 0;
+  /** Runs while rows wait; once it has ended they must be committed. */
+  let settling: NodeJS.Timeout | null = null;
+  let isSettlingDue = false;
+  let isStopped = false;
 
   const schedule = (): void => {
-    if (isScheduled) return;
+    if (isScheduled || isStopped) return;
     isScheduled = true;
     setImmediate(commit);
   };
 
   const commit = (): void => {
     isScheduled = false;
+    if (isStopped) return;
     for (const verifier of data.verifiers) {
       for (let next = receiveMessageOnPort(verifier); next; next = receiveMessageOnPort(verifier)) {
         verified.push(unpackBatch(next.message as PackedBatch));
@@ -113,70 +129,77 @@ function main(): void {
     verified = [];
     calls = [];
     const answers: object[] = [];
+    const nowMs = performance.now();
+    const isDeferred =
+      asked.length === 0 &&
+      !isSettlingDue &&
+      nowMs - doneAtMs < REDO_LIMITS.pauseMsMax &&
+      writer.mayDefer(group);
     try {
-      const judged = db.transaction(() => {
-        // First: what a duplicate is answered with is looked up after the transaction.
-        if (performance.now() >= pruneAfterMs) {
-          pruneAfterMs = performance.now() + PRUNE_EVERY_MS;
-          pruner.step(Date.now() * 1000, storedSincePruned);
-          storedSincePruned = 0;
-        }
-        const judgements = committer.judge(group);
-        for (const call of asked) answers.push(run(call));
-        if (performance.now() - countersWrittenAtMs >= COUNTERS_EVERY_MS) {
-          countersWrittenAtMs = performance.now();
-          counters.write();
-        }
-        storedSincePruned += judgements.stored;
-        ranges.step(judgements.stored);
-        // Last, so that whatever the group refers to is on disk when it is.
-        files.flush();
-        return judgements;
-      })();
-      // On disk from here on.
-      files.committed();
+      const judged = isDeferred ? writer.defer(group) : writer.commit(group, inside, prune);
+      storedSincePruned += judged.stored;
+      // Durable from here on.
       if (judged.judged.length > 0) answer(committer.decisions(judged));
       for (const answer of answers) port.postMessage(answer);
     } catch (error) {
       // Whatever was in the transaction is undone. A full disk passes; anything else ends the process.
       if (!isDiskFull(error)) throw explained(error);
-      files.undo();
       // What there is room for is the devices' now.
       pruneAfterMs = performance.now() + PRUNE_AFTER_FULL_MS;
-      batches.reload();
-      ranges.reload();
-      devices.reload();
-      counters.reload();
-      committer.reload();
       answer(refuseForNow(group, 'DISK_FULL'));
       for (const call of asked) {
-        const message = 'the disk is full; free space and try again';
-        port.postMessage({ answer: call.call, error: { code: 'DISK_FULL', message } });
+        port.postMessage({ answer: call.call, error: DISK_FULL });
       }
     }
-    keepWalBounded();
-  };
+    keepSettled();
+    doneAtMs = performance.now();
 
-  /** Between transactions. A full disk keeps the WAL as it is: nothing of it is lost. */
-  const keepWalBounded = (): void => {
-    try {
-      wal.check();
-    } catch (error) {
-      if (!isDiskFull(error)) throw explained(error);
+    // First: what a duplicate is answered with is looked up after the transaction.
+    function prune(): void {
+      if (performance.now() < pruneAfterMs) return;
+      pruneAfterMs = performance.now() + PRUNE_EVERY_MS;
+      pruner.step(Date.now() * 1000, storedSincePruned);
+      storedSincePruned = 0;
+    }
+
+    function inside(): void {
+      for (const call of asked) answers.push(run(call));
+      if (performance.now() - countersWrittenAtMs >= COUNTERS_EVERY_MS) {
+        countersWrittenAtMs = performance.now();
+        counters.write();
+      }
     }
   };
 
-  /** At the end. On a full disk it is left to the next run: nothing of it is lost. */
-  const writeRanges = (): void => {
+  /** Rows that wait are committed in time; between transactions the WAL is kept bounded. */
+  const keepSettled = (): void => {
+    if (writer.isOpen) {
+      settling ??= setTimeout(() => {
+        isSettlingDue = true;
+        schedule();
+      }, REDO_LIMITS.openMsMax);
+      return;
+    }
+    if (settling !== null) clearTimeout(settling);
+    settling = null;
+    isSettlingDue = false;
+    unlessFull(() => wal.check());
+  };
+
+  /** Work that a full disk leaves for later, or for the next run: nothing is lost by it. */
+  const unlessFull = (work: () => void): void => {
     try {
-      db.transaction(() => ranges.writeAll())();
+      work();
     } catch (error) {
       if (!isDiskFull(error)) throw explained(error);
     }
   };
 
   const answer = (decisions: PackedDecisions): void => {
-    port.postMessage({ decisions }, [decisions.numbers.buffer, decisions.receipts.buffer]);
+    port.postMessage({ decisions, isDeferred: writer.isOpen }, [
+      decisions.numbers.buffer,
+      decisions.receipts.buffer,
+    ]);
   };
 
   const run = (call: Call): object => {
@@ -219,6 +242,14 @@ function main(): void {
     if (!isCall(message)) return;
     if (message.name === 'backup') {
       const [file] = message.args as [string];
+      // The copy is to hold what was acknowledged until now.
+      try {
+        writer.settle();
+      } catch (error) {
+        if (!isDiskFull(error)) throw explained(error);
+        port.postMessage({ answer: message.call, error: DISK_FULL });
+        return;
+      }
       // The copy names batch files, which the caller copies next.
       files.hold();
       db.backup(file).then(
@@ -233,6 +264,11 @@ function main(): void {
       port.postMessage({ answer: message.call, value: null });
       return;
     }
+    if (message.name === 'settle') {
+      unlessFull(() => writer.settle());
+      port.postMessage({ answer: message.call, value: null });
+      return;
+    }
     if (message.name === 'releaseFiles') {
       files.release();
       port.postMessage({ answer: message.call, value: null });
@@ -240,13 +276,18 @@ function main(): void {
     }
     if (message.name === 'stop') {
       commit();
-      db.transaction(() => {
-        counters.write();
-        files.sync();
-      })();
-      writeRanges();
-      db.pragma('wal_checkpoint(TRUNCATE)');
+      isStopped = true;
+      if (settling !== null) clearTimeout(settling);
+      unlessFull(() => {
+        writer.commit([], () => {
+          counters.write();
+          files.sync();
+        });
+        db.transaction(() => ranges.writeAll())();
+        db.pragma('wal_checkpoint(TRUNCATE)');
+      });
       db.close();
+      writer.close();
       files.close();
       lock.release();
       port.postMessage({ answer: message.call, value: null });
@@ -261,27 +302,12 @@ function main(): void {
   port.postMessage({ ready: true });
 }
 
-/** SQLite and the file system each say it in their own way. */
-function isDiskFull(error: unknown): boolean {
-  return ['SQLITE_FULL', 'ENOSPC', 'EDQUOT'].includes((error as { code?: string }).code ?? '');
-}
-
-/** An error of the disk, with what it means; others as they are. */
-function explained(error: unknown): unknown {
-  const { code = '' } = error as { code?: string };
-  if (!/^(SQLITE_(IOERR|READONLY|CORRUPT|CANTOPEN)|EIO$|EROFS$|ENODEV$|ENXIO$)/.test(code))
-    return error;
-  return new WaystoneError(
-    'DISK_FAILED',
-    `the disk failed under the ledger: ${messageOf(error)} (${code}). Nothing that was not on disk was acknowledged, and nothing is until the gateway has started again; look at the disk first`,
-    { cause: error },
-  );
-}
-
 try {
   main();
 } catch (error) {
   // An uncaught error would reach the main thread without its code.
-  const { message, code = 'LEDGER_UNREADABLE' } = error as { message: string; code?: string };
+  const { message, code = 'LEDGER_UNREADABLE' } = isDiskFull(error)
+    ? DISK_FULL
+    : (error as { message: string; code?: string });
   (parentPort as MessagePort).postMessage({ failed: { message, code } });
 }

@@ -1,8 +1,11 @@
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { equalBytes } from '@waystone/proto';
+import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { REDO_FILE, RedoFile } from '../../gateway/ledger/redo-file.js';
 import { restoreBackup, startNewLedger } from '../../gateway/ledger/restore.js';
+import { pendingRedo } from '../faults/redo-pending.js';
 import { TestDevice } from '../harness/device.js';
 import {
   GatewayProcess,
@@ -88,6 +91,62 @@ it('stops a ledger that was copied back, and lets a restored one go on in a new 
     { logId: oldLog, logIndex: 0 },
   ]);
   await client.end();
+});
+
+/** What the redo file says that the next start has to carry over, as a kill leaves it. */
+async function leavePending(): Promise<Buffer> {
+  const db = new Database(join(dataFolder, 'ledger.sqlite'), { readonly: true });
+  const find = db.prepare('SELECT value FROM meta WHERE key = ?').pluck();
+  const logId = Buffer.from(String(find.get('log_id')), 'hex');
+  const committed = Number(find.get('redo_epoch'));
+  db.close();
+  const { file } = RedoFile.open(dataFolder, { logId, committed });
+  file.append(Buffer.from('of the time before the restore'));
+  file.close();
+  expect(pendingRedo(dataFolder)).toBe(1);
+  return readFile(join(dataFolder, REDO_FILE));
+}
+
+it('takes nothing over from the redo file of the time before a restore, and keeps it aside', async () => {
+  let gateway = await start();
+  const device = new TestDevice(gateway.did);
+  await gateway.enrol(device.did);
+  let client = await DeviceClient.open(gateway, device);
+  const before = await device.envelope();
+  const first = await client.deliver(before);
+  await gateway.ask('POST', '/v1/backup', { folder: backup });
+  expect(await readdir(backup)).not.toContain(REDO_FILE);
+  await client.end();
+  await stop(gateway);
+  const redo = await leavePending();
+
+  const { movedAside } = await restoreBackup({ backup, dataFolder, home });
+  expect(movedAside).toMatch(/\/before-restore-[^/]+$/);
+  expect((await readFile(join(movedAside ?? '', REDO_FILE))).equals(redo)).toBe(true);
+  expect(await readdir(dataFolder)).not.toContain(REDO_FILE);
+
+  gateway = await start();
+  expect(pendingRedo(dataFolder)).toBe(0);
+  expect((await readFile(join(dataFolder, REDO_FILE))).equals(redo)).toBe(false);
+  client = await DeviceClient.open(gateway, device);
+  expect(equalBytes((await client.deliver(before)).bytes, first.bytes)).toBe(true);
+  expect((await client.deliver(await device.envelope())).receipt.body.outcome.kind).toBe('stored');
+  expect(await gateway.device(device.did)).toMatchObject({ envelopes: 2 });
+  await client.end();
+  await stop(gateway);
+
+  // The old one back in its place is told from the present one.
+  await cp(join(movedAside ?? '', REDO_FILE), join(dataFolder, REDO_FILE));
+  await expect(start()).rejects.toMatchObject({
+    code: 'LEDGER_BROKEN',
+    message: expect.stringContaining('ledger.redo is of log'),
+  });
+
+  // So it is when there is no backup.
+  const { movedAside: anew } = await startNewLedger({ dataFolder, home });
+  expect((await readFile(join(anew ?? '', REDO_FILE))).equals(redo)).toBe(true);
+  await start();
+  expect(pendingRedo(dataFolder)).toBe(0);
 });
 
 it('seals again what was sealed while the backup was made', async () => {

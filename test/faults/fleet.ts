@@ -123,18 +123,25 @@ export class RawPublisher implements Publisher {
   readonly #device: TestDevice;
   readonly #gateway: Pick<TestGateway, 'mqttPort'>;
   readonly #realm: Uint8Array;
+  readonly #pauseMaxMs: number;
   readonly #record: PublishingRecord;
   readonly #random: Random;
   #messageId = 0;
   #isStopped = false;
 
   constructor(
-    options: { gateway: Pick<TestGateway, 'mqttPort'>; realm: Uint8Array; device: TestDevice },
+    options: {
+      gateway: Pick<TestGateway, 'mqttPort'>;
+      realm: Uint8Array;
+      device: TestDevice;
+      pauseMaxMs?: number;
+    },
     deps: { record: PublishingRecord; random: Random },
   ) {
     this.#gateway = options.gateway;
     this.#realm = options.realm;
     this.#device = options.device;
+    this.#pauseMaxMs = options.pauseMaxMs ?? PAUSE_MAX_MS;
     this.#record = deps.record;
     this.#random = deps.random;
   }
@@ -175,7 +182,7 @@ export class RawPublisher implements Publisher {
           const packet = { cmd: 'publish', topic, qos: 1, retain: false, dup: false } as const;
           client.send({ ...packet, messageId: this.#messageId, payload: Buffer.from(payload) });
         }
-        await delay(this.#random.below(PAUSE_MAX_MS));
+        await delay(this.#random.below(this.#pauseMaxMs));
         for (const packet of client.packets.splice(0)) {
           if (packet.cmd !== 'puback' || packet.messageId === undefined) continue;
           const statement = waiting.get(packet.messageId);

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -15,17 +16,22 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { LOCAL_REALM } from '@waystone/proto';
 import Database from 'better-sqlite3';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { FsckCode } from '../../gateway/fsck/codes.js';
 import { type FsckResult, fsck } from '../../gateway/fsck/fsck.js';
 import { renderFsck } from '../../gateway/fsck/render.js';
+import { REDO_FILE, RedoFile } from '../../gateway/ledger/redo-file.js';
 import { SCHEMA_VERSION } from '../../gateway/ledger/schema.js';
 import type { SEAL_CRASH_POINTS } from '../../gateway/seal/sealer.js';
 import { TestDevice } from '../harness/device.js';
 import { GatewayProcess, makeHome, removeHome, startInProcess } from '../harness/gateway.js';
 import { DeviceClient } from '../harness/mqtt.js';
+import { waitFor } from '../harness/wait.js';
 import { sealAndForge } from './at-rest.js';
+import { RawPublisher } from './fleet.js';
+import { freePorts } from './free-ports.js';
 import {
   changeLedger,
   copyHome,
@@ -36,6 +42,10 @@ import {
   SCENE_OPTIONS,
   type Scene,
 } from './fsck-scene.js';
+import { expectKept } from './kept.js';
+import { PublishingRecord } from './publishing-record.js';
+import { randomFrom } from './random.js';
+import { pendingRedo } from './redo-pending.js';
 
 let scene: Scene;
 /** A copy of the scene that was repaired. */
@@ -206,6 +216,73 @@ describe('a gateway that was killed', () => {
   });
 });
 
+/** Devices that send on at once, so that commit groups follow one another and their rows wait. */
+const HASTY_DEVICES = 4;
+const HASTY_PAUSE_MAX_MS = 3;
+
+it('finds commit groups in the redo file that a kill left there, and the next start carries them over', async () => {
+  home = await makeHome();
+  const [mqttPort = 0, httpPort = 0] = await freePorts(2);
+  const options = {
+    network: 'none' as const,
+    set: [`mqtt.port=${mqttPort}`, `http.port=${httpPort}`],
+  };
+  const record = new PublishingRecord();
+  const seed = randomInt(2 ** 32);
+  console.log(`seed ${seed}`);
+  const random = randomFrom(seed);
+  let publishers: RawPublisher[] = [];
+  let running: Promise<unknown> = Promise.resolve();
+  let pending = 0;
+  // The kill may also come in a moment in which nothing waits.
+  for (let kills = 0; pending === 0; kills++) {
+    expect(kills).toBeLessThan(30);
+    const killed = await GatewayProcess.start(home, options);
+    if (kills === 0) {
+      const devices = Array.from({ length: HASTY_DEVICES }, () => new TestDevice(killed.did));
+      for (const { did } of devices) await killed.enrol(did);
+      publishers = devices.map((device) => {
+        const to = { gateway: { mqttPort }, realm: LOCAL_REALM, device };
+        return new RawPublisher({ ...to, pauseMaxMs: HASTY_PAUSE_MAX_MS }, { record, random });
+      });
+      running = Promise.all(publishers.map((publisher) => publisher.run()));
+    }
+    const before = record.acknowledged.size;
+    await waitFor('acknowledgements', () => record.acknowledged.size > before + 50);
+    await killed.kill();
+    pending = pendingRedo(data());
+  }
+  for (const publisher of publishers) publisher.stopPublishing();
+  await running;
+
+  const before = hashesBelow(home);
+  const result = await check();
+  console.log(renderFsck(result));
+  expect(result).toMatchObject({ result: 'clean', exitCode: 0 });
+  expect(codes(result, 'fault', 'note')).toEqual([]);
+  const [found] = result.findings.filter(({ code }) => code === 'LEDGER_REDO_PENDING');
+  expect(found).toMatchObject({ severity: 'leftover', facts: { records: pending } });
+  expect(result.checks[0]?.counts).toMatchObject({ 'redo records': pending });
+  expect(hashesBelow(home)).toEqual(before);
+
+  // What else is left over may go: the redo file holds all that was acknowledged.
+  expect(await check({ repair: true })).toMatchObject({ result: 'clean', exitCode: 0 });
+  const left = await check();
+  expect(left.findings).toMatchObject([{ code: 'LEDGER_REDO_PENDING', repaired: null }]);
+  expect(pendingRedo(data())).toBe(pending);
+
+  const gateway = await GatewayProcess.start(home, options);
+  try {
+    expect(pendingRedo(data())).toBe(0);
+    expect(record.acknowledged.size).toBeGreaterThan(0);
+    await gateway.seal();
+    await expectKept(gateway, record);
+  } finally {
+    await gateway.stop();
+  }
+  expect((await check()).findings).toEqual([]);
+});
+
 /** Damages that nothing can mend, what each is found as, and where it is clear, nothing else. */
 const DAMAGES: readonly (readonly [
   what: string,
@@ -224,6 +301,28 @@ const DAMAGES: readonly (readonly [
     'a relay lost its device',
     () => changeLedger(home, 'UPDATE relay_devices SET device = 99'),
     ['LEDGER_REFERENCE_BROKEN'],
+  ],
+  ['the redo file is damaged', () => flip(data('ledger.redo'), 40), ['LEDGER_REDO_DAMAGED']],
+  ['the redo file was cut', () => truncateSync(data('ledger.redo'), 4096), ['LEDGER_REDO_DAMAGED']],
+  ['the redo file is empty', () => truncateSync(data('ledger.redo'), 0), ['LEDGER_REDO_DAMAGED']],
+  ['the redo file is of another ledger', () => replaceRedo(), ['LEDGER_REDO_DAMAGED']],
+  [
+    'a folder is in the place of the redo file',
+    () => {
+      unlinkSync(data('ledger.redo'));
+      mkdirSync(data('ledger.redo'));
+    },
+    ['LEDGER_REDO_DAMAGED'],
+  ],
+  [
+    'the ledger does not say which epoch of its redo file it holds',
+    () => changeLedger(home, "DELETE FROM meta WHERE key = 'redo_epoch'"),
+    ['LEDGER_REDO_DAMAGED'],
+  ],
+  [
+    'the epoch of the redo file is no number',
+    () => changeLedger(home, "UPDATE meta SET value = 'x' WHERE key = 'redo_epoch'"),
+    ['LEDGER_REDO_DAMAGED'],
   ],
   // identity
   [
@@ -759,6 +858,15 @@ function zeroLastPage(): void {
   const bytes = readFileSync(data('ledger.sqlite'));
   bytes.fill(0, (page - 1) * 8192, page * 8192);
   writeFileSync(data('ledger.sqlite'), bytes);
+}
+
+/** With one that a ledger of another log made. */
+function replaceRedo(): void {
+  const elsewhere = data('elsewhere');
+  mkdirSync(elsewhere);
+  RedoFile.open(elsewhere, { logId: new Uint8Array(16), committed: 0 }).file.close();
+  renameSync(join(elsewhere, REDO_FILE), data(REDO_FILE));
+  rmSync(elsewhere, { recursive: true });
 }
 
 /** Frames of the WAL that end a commit, by where they begin: 24 bytes before each page of 8,192. */

@@ -16,22 +16,28 @@ export class BulkPublisher {
   readonly device: TestDevice;
   readonly record: PublishingRecord;
   readonly #realm: Uint8Array;
+  readonly #frameBytes: number;
   readonly #payloads: Uint8Array[] = [];
   #client: RawClient | undefined;
   #messageId = 0;
 
-  private constructor(device: TestDevice, realm: Uint8Array, record: PublishingRecord) {
+  private constructor(
+    device: TestDevice,
+    options: { realm: Uint8Array; record: PublishingRecord; frameBytes: number },
+  ) {
     this.device = device;
-    this.record = record;
-    this.#realm = realm;
+    this.record = options.record;
+    this.#realm = options.realm;
+    this.#frameBytes = options.frameBytes;
   }
 
-  /** Enrolled and connected. */
+  /** Enrolled and connected. @param frameBytes fewer make a publisher that keeps the same books of small envelopes. */
   static async of(
     gateway: TestGateway,
-    { realm = LOCAL_REALM, record = new PublishingRecord() } = {},
+    { realm = LOCAL_REALM, record = new PublishingRecord(), frameBytes = FRAME_BYTES } = {},
   ): Promise<BulkPublisher> {
-    const publisher = new BulkPublisher(new TestDevice(gateway.did, 'Ed25519'), realm, record);
+    const device = new TestDevice(gateway.did, 'Ed25519');
+    const publisher = new BulkPublisher(device, { realm, record, frameBytes });
     await gateway.enrol(publisher.device.did);
     await publisher.connect(gateway);
     return publisher;
@@ -60,7 +66,7 @@ export class BulkPublisher {
     const firstSequence = this.device.sequence;
     const payload = await this.device.envelope({
       frames: Array.from({ length: FRAMES }, () =>
-        frame({ timeUs, rawGnss: new Uint8Array(FRAME_BYTES) }),
+        frame({ timeUs, rawGnss: new Uint8Array(this.#frameBytes) }),
       ),
       timeUs,
       statement: { realm: this.#realm },

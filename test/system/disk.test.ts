@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,22 +8,31 @@ import { realmOf } from '@waystone/proto';
 import { afterEach, expect, it } from 'vitest';
 import type { GatewayStatus } from '../../gateway/core/view.js';
 import { sealAndForge } from '../faults/at-rest.js';
+import { freePorts } from '../faults/free-ports.js';
 import { expectKept } from '../faults/kept.js';
+import { randomFrom } from '../faults/random.js';
+import { pendingRedo } from '../faults/redo-pending.js';
 import { BULK_BYTES, BulkPublisher } from '../harness/bulk-publisher.js';
 import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
 import { waitFor } from '../harness/wait.js';
+import { FleetOnDisk } from './fleet-on-disk.js';
 
 /** Real file systems that are full, fail or cannot be written, under the data folder. Run as root. */
 
 const MIB = 2 ** 20;
 
+/** Devices that send on at once, so that commit groups follow one another and their rows wait. */
+const HASTY_DEVICES = 4;
+
 let home: string | undefined;
 let mounts: string[] = [];
 let gateway: GatewayProcess | undefined;
+let fleet: FleetOnDisk | undefined;
 
 afterEach(async () => {
+  await fleet?.close();
   await gateway?.kill();
-  gateway = undefined;
+  fleet = gateway = undefined;
   for (const mount of [...mounts].reverse()) execFileSync('umount', ['-l', mount]);
   if (mounts[0] !== undefined) rmSync(mounts[0], { recursive: true, force: true });
   if (home !== undefined) await removeHome(home);
@@ -67,8 +77,23 @@ async function startOn(
 function fill(mount: string, leftMib: number): string {
   const file = join(mount, 'something-else');
   const disk = statfsSync(mount);
-  writeFileSync(file, Buffer.alloc(Math.max(0, disk.bavail * disk.bsize - leftMib * MIB), 1));
+  try {
+    writeFileSync(file, Buffer.alloc(Math.max(0, disk.bavail * disk.bsize - leftMib * MIB), 1));
+  } catch (error) {
+    // A gateway at work took some meanwhile; then all is taken as well.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
   return file;
+}
+
+async function promisedMore(devices: FleetOnDisk, count = 100): Promise<void> {
+  const before = devices.promised;
+  await waitFor('acknowledgements', () => devices.promised > before + count);
+}
+
+/** Whether a device was told to come again for want of room. */
+function isTold({ msg, code }: GatewayProcess['logs'][number]): boolean {
+  return msg === 'envelope not taken now' && code === 'DISK_FULL';
 }
 
 async function box(): Promise<GatewayStatus['box']> {
@@ -106,6 +131,52 @@ it.each([
 
     await running.seal();
     await expectKept(running, publisher.record, mount);
+  },
+);
+
+it.each([
+  ['killed', 'SIGKILL'],
+  ['stopped', 'SIGTERM'],
+] as const)(
+  'loses nothing that waits in the redo file when the file system is full and the gateway is %s',
+  async (_how, signal) => {
+    const mount = await mountOne('tmpfs', 64);
+    const data = join(mount, 'data');
+    const [mqttPort = 0, httpPort = 0] = await freePorts(2);
+    const set = [`mqtt.port=${mqttPort}`, `http.port=${httpPort}`, 'disk.reservedBytes=0'];
+    const seed = randomInt(2 ** 32);
+    console.log(`seed ${seed}`);
+    let running = await startOn(mount, set);
+    fleet = await FleetOnDisk.of(running, randomFrom(seed), { hasty: HASTY_DEVICES });
+    fleet.start();
+    let other = '';
+    let pending = 0;
+    // The disk may also be full in a moment in which nothing waits.
+    for (let tries = 0; pending === 0; tries++) {
+      expect(tries).toBeLessThan(20);
+      if (tries > 0) {
+        rmSync(other);
+        running = await startOn(mount, set);
+      }
+      await promisedMore(fleet);
+      other = fill(mount, 0);
+      await waitFor('devices to be told to wait', () => running.logs.some(isTold));
+      running.process.kill(signal);
+      const { code } = await running.exited;
+      if (signal === 'SIGTERM') expect(code).toBe(0);
+      pending = pendingRedo(data);
+    }
+    console.log(`${pending} commit groups in the redo file alone`);
+
+    // Without room a start says so, and changes nothing.
+    await expect(startOn(mount, set)).rejects.toThrow(/DISK_FULL: the disk is full; free space/);
+    expect(pendingRedo(data)).toBe(pending);
+    rmSync(other);
+    const again = await startOn(mount, set);
+    expect(pendingRedo(data)).toBe(0);
+    await fleet.settle();
+    await again.seal();
+    await expectKept(again, fleet.record, mount);
   },
 );
 

@@ -12,6 +12,7 @@ export interface TracedEnvelope {
 }
 
 const WAL = /\/ledger\.sqlite-wal$/;
+const REDO_FILE = /\/ledger\.redo$/;
 const BATCH_FILE = /\/batches\/\d+$/;
 const WRITES = new Set(['write', 'writev', 'pwrite64', 'pwritev', 'sendto', 'sendmsg']);
 const SYNCS = new Set(['fdatasync', 'fsync']);
@@ -23,7 +24,9 @@ const FRAME_HEADER_BYTES = 24;
 /**
  * What is wrong with the way from each envelope to its PUBACK. Its record must be in its batch's file and the name of
  * that file synced; before its row goes into the WAL, the file must be synced, or the record be in the WAL too; row and
- * commit must be in the WAL, and the WAL be synced, before the PUBACK is written. Empty when all is right.
+ * commit must be in the WAL, and the WAL be synced, before the PUBACK is written; or the envelope must be in the redo
+ * file, and that be synced, before the PUBACK is, and nothing be written over it before all the rest has come about.
+ * Empty when all is right.
  */
 export function acknowledgementFaults(
   calls: readonly SystemCall[],
@@ -72,13 +75,53 @@ export function acknowledgementFaults(
     }
     const synced = syncs.find(({ target, start }) => WAL.test(target) && start > committed.end);
     if (synced === undefined) return fault('the WAL was never synced after it');
-    if (synced.end >= acknowledged.start) {
-      return fault(
-        `PUBACK on line ${acknowledged.start}, before the sync that ends on line ${synced.end}`,
-      );
-    }
-    return [];
+    if (synced.end < acknowledged.start) return [];
+    const why = redoFault(calls, marker, { acknowledged, committed: synced });
+    return why === null ? [] : fault(why);
   });
+}
+
+/** Envelopes that were acknowledged on the strength of the redo file: the sync of the WAL came later. */
+export function deferredAmong(
+  calls: readonly SystemCall[],
+  envelopes: readonly TracedEnvelope[],
+): number {
+  const redo = calls.filter(isRedoWrite);
+  return envelopes.filter(({ marker }) => redo.some((call) => holds(call, marker))).length;
+}
+
+/** What is wrong with the way of an envelope whose PUBACK did not wait for the sync of the WAL; null when nothing is. */
+function redoFault(
+  calls: readonly SystemCall[],
+  marker: Uint8Array,
+  { acknowledged, committed }: { acknowledged: SystemCall; committed: SystemCall },
+): string | null {
+  const redo = calls.filter(isRedoWrite);
+  const record = redo.find((call) => holds(call, marker));
+  if (record === undefined) {
+    return `PUBACK on line ${acknowledged.start}, before the sync that ends on line ${committed.end}`;
+  }
+  const synced = calls.find(
+    ({ name, target, start, result }) =>
+      SYNCS.has(name) && target === record.target && start > record.end && result === 0,
+  );
+  if (synced === undefined || synced.end >= acknowledged.start) {
+    return `PUBACK on line ${acknowledged.start}, before the redo file was synced`;
+  }
+  const over = redo.find(
+    (call) =>
+      call.start > record.end &&
+      call.position < record.position + record.result &&
+      record.position < call.position + call.result,
+  );
+  if (over !== undefined && over.start <= committed.end) {
+    return `its record was written over on line ${over.start}, before the sync that ends on line ${committed.end}`;
+  }
+  return null;
+}
+
+function isRedoWrite({ name, target }: SystemCall): boolean {
+  return WRITES.has(name) && REDO_FILE.test(target);
 }
 
 function holds({ strings }: SystemCall, bytes: Uint8Array): boolean {
@@ -121,12 +164,15 @@ export interface RenameReport {
 /**
  * What is wrong with renames under the given folders: the folder of each new name must be synced before
  * anything is written that may build on it: the ledger or any file in one of the folders.
+ *
+ * @param folders or single files.
  */
 export function renameFaults(
   calls: readonly SystemCall[],
   folders: readonly string[],
 ): RenameReport {
-  const isWithin = (path: string) => folders.some((folder) => path.startsWith(`${folder}/`));
+  const isWithin = (path: string) =>
+    folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
   const renames: string[] = [];
   const faults: string[] = [];
   for (const call of calls) {

@@ -11,27 +11,39 @@ import { waitFor } from '../harness/wait.js';
 /** Longest that devices may need to get what they are owed, ms. */
 const SETTLED_WITHIN_MS = 60_000;
 
+/** Longest pause of a device that sends on at once: commit groups then follow one another, and their rows wait, ms. */
+const HASTY_PAUSE_MAX_MS = 3;
+
 /** Devices that publish to a gateway which fails and comes back at the same address, and what they were told. */
 export class FleetOnDisk {
   readonly record = new PublishingRecord();
   readonly #devices: SdkPublisher[];
-  readonly #raw: RawPublisher;
+  readonly #raw: RawPublisher[];
   #running: Promise<void>[] = [];
 
-  private constructor(devices: (record: PublishingRecord) => [SdkPublisher[], RawPublisher]) {
+  private constructor(devices: (record: PublishingRecord) => [SdkPublisher[], RawPublisher[]]) {
     [this.#devices, this.#raw] = devices(this.record);
   }
 
-  /** Enrols its devices: one of the SDK for each type of key, and one that knows MQTT alone. @param pauseMaxMs longest pause of the first ones. */
-  static async of(gateway: TestGateway, random: Random, pauseMaxMs?: number): Promise<FleetOnDisk> {
+  /**
+   * Enrols its devices: one of the SDK for each type of key, and one that knows MQTT alone.
+   *
+   * @param pauseMaxMs longest pause of the first ones.
+   * @param hasty how many more there are of the last one, which send on at once.
+   */
+  static async of(
+    gateway: TestGateway,
+    random: Random,
+    { pauseMaxMs, hasty = 0 }: { pauseMaxMs?: number | undefined; hasty?: number } = {},
+  ): Promise<FleetOnDisk> {
     const { did, mqttUrl: url, mqttPort } = gateway;
     const { chain } = await gateway.ask<GatewayStatus>('GET', '/v1/status');
     const realm = chain.idao === '' ? LOCAL_REALM : realmOf(chain.chainId, chain.idao);
     const keys = (['secp256k1', 'P-256', 'Ed25519'] as const).map((type) =>
       DeviceKey.generate(type),
     );
-    const device = new TestDevice(did);
-    for (const key of [...keys, device.key]) await gateway.enrol(key.did);
+    const plain = Array.from({ length: 1 + hasty }, () => new TestDevice(did));
+    for (const { did } of [...keys, ...plain]) await gateway.enrol(did);
     const own = () => randomFrom(random.below(2 ** 32));
     return new FleetOnDisk((record) => [
       keys.map(
@@ -41,13 +53,17 @@ export class FleetOnDisk {
             { record, random: own() },
           ),
       ),
-      new RawPublisher({ gateway: { mqttPort }, realm, device }, { record, random: own() }),
+      plain.map((device, k) => {
+        const pause = k === 0 ? {} : { pauseMaxMs: HASTY_PAUSE_MAX_MS };
+        const options = { gateway: { mqttPort }, realm, device, ...pause };
+        return new RawPublisher(options, { record, random: own() });
+      }),
     ]);
   }
 
   /** Publishes from now on. */
   start(): void {
-    this.#running = [...this.#devices, this.#raw].map((publisher) => publisher.run());
+    this.#running = [...this.#devices, ...this.#raw].map((publisher) => publisher.run());
   }
 
   /** Envelopes that a device was promised to find again. */
@@ -57,7 +73,7 @@ export class FleetOnDisk {
 
   /** Ends the publishing and waits until every envelope of the SDK has its receipt. */
   async settle(): Promise<void> {
-    for (const publisher of [...this.#devices, this.#raw]) publisher.stopPublishing();
+    for (const publisher of [...this.#devices, ...this.#raw]) publisher.stopPublishing();
     await Promise.all(this.#running);
     await waitFor(
       'every envelope to have its receipt',

@@ -11,7 +11,12 @@ import { frame, TestDevice } from '../harness/device.js';
 import { GatewayProcess, makeHome, removeHome } from '../harness/gateway.js';
 import { connectPacket, RawClient } from '../harness/mqtt.js';
 import { waitFor } from '../harness/wait.js';
-import { acknowledgementFaults, renameFaults, type TracedEnvelope } from './durability.js';
+import {
+  acknowledgementFaults,
+  deferredAmong,
+  renameFaults,
+  type TracedEnvelope,
+} from './durability.js';
 import { parseTrace, type SystemCall, traceCommand } from './trace.js';
 
 /** Where the device's signature begins in an envelope: header 8, statement 200. Its first half is kept as it is. */
@@ -104,7 +109,7 @@ class QuietClient {
 const ALONE = 30;
 const PIPELINED = 200;
 
-it('syncs batch file and WAL between the write of an envelope and its PUBACK, and each folder after a rename', async () => {
+it('syncs batch file and WAL, or redo file, between the write of an envelope and its PUBACK, and each folder after a rename', async () => {
   const { traced, home, stop } = await startTraced('none');
   const clients = [
     await QuietClient.open(traced, 'secp256k1'),
@@ -131,17 +136,22 @@ it('syncs batch file and WAL between the write of an envelope and its PUBACK, an
 
   const calls = await stop();
   expect(acknowledgementFaults(calls, envelopes)).toEqual([]);
-  const folders = [join(home, 'data', 'datasets'), join(home, 'keys')];
+  const data = (name: string) => join(home, 'data', name);
+  const folders = [data('datasets'), data('ledger.redo'), join(home, 'keys')];
   const { renames, faults } = renameFaults(calls, folders);
   expect(faults).toEqual([]);
   // Challengeable or not, sealed twice: four folders, four checkpoints, four heads.
   const named = (name: RegExp) => renames.filter((path) => name.test(basename(path))).length;
   expect([named(/^[0-9a-f]{64}$/), named(/^checkpoint$/), named(/^log-head/)]).toEqual([4, 4, 4]);
-  const syncs = calls.filter(
-    ({ name, target }) => /sync$/.test(name) && target.endsWith('-wal'),
-  ).length;
+  expect(named(/^ledger\.redo$/)).toBe(1);
+  const deferred = deferredAmong(calls, envelopes);
+  expect(deferred).toBeGreaterThan(0);
+  expect(deferred).toBeLessThan(envelopes.length);
+  const syncs = (file: RegExp) =>
+    calls.filter(({ name, target }) => /sync$/.test(name) && file.test(target)).length;
   console.log(
-    `${envelopes.length} envelopes, ${syncs} syncs of the WAL, ${renames.length} renames: all in order`,
+    `${envelopes.length} envelopes, ${deferred} of them deferred, ${syncs(/-wal$/)} syncs of the WAL, ` +
+      `${syncs(/\.redo$/)} of the redo file, ${renames.length} renames: all in order`,
   );
 });
 
@@ -194,6 +204,9 @@ describe('the check of a trace', () => {
   const sync = `10 fdatasync(${wal}) = 0`;
   const puback =
     '11 write(30<TCP:[127.0.0.1:1883->127.0.0.1:5000]>, "\\x40\\x02\\x00\\x07", 4) = 4';
+  const redo = '24</h/data/ledger.redo>';
+  const redoAt = (at: number, bytes: string) => write(redo, bytes).replace(', 0) =', `, ${at}) =`);
+  const redoSync = `10 fdatasync(${redo}) = 0`;
   const check = (...lines: string[]) =>
     acknowledgementFaults(parseTrace(lines.join('\n')), [envelope]);
 
@@ -220,6 +233,41 @@ describe('the check of a trace', () => {
     const cut = [hex(marker.subarray(0, 20)), hex(marker.subarray(20))] as const;
     const halves = [...frameOf(0, rows), ...frameOf(0, other + cut[0]), ...frameOf(9, cut[1])];
     expect(check(...unsynced, ...before, ...halves, sync, puback)).toEqual([]);
+  });
+
+  const deferred = [redoAt(88, around(marker)), redoSync, puback];
+  const committed = [...stored, ...frameOf(9, rows), sync];
+
+  it('passes a PUBACK after the sync of the redo file, over which nothing is written before the commit', () => {
+    expect(check(...deferred, ...committed)).toEqual([]);
+    // Behind it, and over it once that is done.
+    const behind = redoAt(88 + 182, other);
+    expect(check(...deferred, behind, redoSync, ...committed, redoAt(88, other))).toEqual([]);
+  });
+
+  it.each([
+    ['a PUBACK before the sync of the redo file', [redoAt(88, around(marker)), puback, redoSync]],
+    ['no sync of the redo file', [redoAt(88, around(marker)), puback]],
+    ['a sync before the record', [redoSync, redoAt(88, around(marker)), puback]],
+    [
+      'a sync of the redo file that failed',
+      [redoAt(88, around(marker)), redoSync.replace('= 0', '= -1 EIO'), puback],
+    ],
+    ['a record of another envelope', [redoAt(88, other), redoSync, puback]],
+    ['a record that is written over', [...deferred, redoAt(88, other)]],
+    ['a record whose end is written over', [...deferred, redoAt(88 + 181, other)]],
+  ])('fails for %s', (_, lines) => {
+    expect(check(...lines, ...committed)).toHaveLength(1);
+  });
+
+  it('fails for a deferred envelope that is never committed as it must be', () => {
+    expect(check(...deferred)).toHaveLength(1);
+    expect(check(...deferred, ...stored, ...frameOf(9, rows))).toHaveLength(1);
+    expect(check(...deferred, created, name, record, ...frameOf(9, rows), sync)).toHaveLength(1);
+    expect(check(...deferred, ...committed.filter((line) => line !== name))).toHaveLength(1);
+    expect(
+      check(...deferred, ...stored, ...frameOf(9, rows), redoAt(88, other), sync),
+    ).toHaveLength(1);
   });
 
   it.each([

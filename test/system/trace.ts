@@ -9,6 +9,8 @@ export interface SystemCall {
   readonly target: string;
   /** Its strings in order, decoded: data that was written, or paths. */
   readonly strings: readonly Buffer[];
+  /** Where in its file it wrote, as `pwrite64` says it; -1 for other calls. */
+  readonly position: number;
   /** What it returned; -1 for a failure. */
   readonly result: number;
 }
@@ -27,7 +29,7 @@ export function traceCommand(file: string): string[] {
     '--seccomp-bpf',
     '-yy',
     '-x',
-    ...['-s', '70000'],
+    ...['-s', '200000'],
     ...['-e', `trace=${calls.join(',')}`],
     ...['-e', 'signal=none'],
     ...['-o', file],
@@ -65,7 +67,8 @@ function parseCall(text: string): Omit<SystemCall, 'start' | 'end'> | null {
   const strings = [...args.matchAll(/"((?:[^"\\]|\\.)*)"/gs)].map(([, quoted = '']) =>
     unquote(quoted),
   );
-  return { name, target, strings, result: Number(result) };
+  const [, position = '-1'] = name === 'pwrite64' ? (/, (\d+)$/.exec(args) ?? []) : [];
+  return { name, target, strings, position: Number(position), result: Number(result) };
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', v: '\v', f: '\f' };

@@ -7,8 +7,8 @@
  *   <number>  files and empty folders that were removed or replaced, so that they can come back,
  *   control   one line that the test writes when it likes: "<action> <call> <pattern> <n>". The n-th call from then on
  *             whose path matches the pattern (fnmatch) fails. Actions: `eio`, this call alone fails with EIO, and after
- *             a failed sync what it covered counts as lost; `dead`, this and all later ones fail; `die`, the process is
- *             killed before it. Calls: `write` (and truncate), `sync`, `name` (create, remove, rename).
+ *             a failed sync what it covered counts as lost; `full`, the same with ENOSPC; `dead`, this and all later
+ *             ones fail; `die`, the process is killed before it. Calls: `write` (and truncate), `sync`, `name` (create, remove, rename).
  *   fired     written once that has happened: the path.
  * Each sync takes FAULTY_DISK_SYNC_MS longer and each write FAULTY_DISK_WRITE_US, on one disk: one after another.
  *
@@ -106,6 +106,9 @@ static void note(char kind, uint64_t inode, uint64_t a, uint64_t b, uint64_t c, 
     position += total;
 }
 
+/* What the call that fails fails with. */
+static int due_error = EIO;
+
 /* Whether this call is the one that the test wants to fail. */
 static int is_due(const char *call, const char *path) {
     static char last[512];
@@ -129,6 +132,7 @@ static int is_due(const char *call, const char *path) {
     if (fd < 0 || REAL(write)(fd, path, strlen(path)) < 0) fail_hard(file);
     REAL(close)(fd);
     if (strcmp(action, "die") == 0) kill(getpid(), SIGKILL);
+    due_error = strcmp(action, "full") == 0 ? ENOSPC : EIO;
     return 1;
 }
 
@@ -195,7 +199,7 @@ static int name_begins(const char *path) {
     pthread_mutex_lock(&lock);
     if (!is_due("name", path)) return 1;
     pthread_mutex_unlock(&lock);
-    errno = EIO;
+    errno = due_error;
     return -1;
 }
 
@@ -305,7 +309,7 @@ static int write_begins(int fd, off_t at, size_t bytes) {
     pthread_mutex_lock(&lock);
     if (is_due_on("write", fd)) {
         pthread_mutex_unlock(&lock);
-        errno = EIO;
+        errno = due_error;
         return -1;
     }
     if (at < 0) at = lseek(fd, 0, fcntl(fd, F_GETFL) & O_APPEND ? SEEK_END : SEEK_CUR);
@@ -357,12 +361,12 @@ static int sync_with(int (*call)(int), int fd) {
     struct stat file;
     if (fstat(fd, &file) != 0) return -1;
     pthread_mutex_lock(&lock);
-    int is_failing = is_due_on("sync", fd);
+    int is_failing = is_due_on("sync", fd), failure = due_error;
     uint64_t covered = position;
     pthread_mutex_unlock(&lock);
     take_time(sync_us);
     int result = is_failing ? -1 : call(fd);
-    int error = is_failing ? EIO : errno;
+    int error = is_failing ? failure : errno;
     pthread_mutex_lock(&lock);
     note(result == 0 ? 'S' : 'F', file.st_ino, covered, 0, 0, NULL, 0, NULL, 0);
     pthread_mutex_unlock(&lock);

@@ -17,7 +17,7 @@ import { cutPower, type Keeps, type PowerCut } from './power-cut.js';
 
 /** A call that shall go wrong; what the words mean stands in faulty-disk.c. */
 export interface DiskFault {
-  readonly action: 'eio' | 'dead' | 'die';
+  readonly action: 'eio' | 'full' | 'dead' | 'die';
   readonly call: 'write' | 'sync' | 'name';
   /** Pattern of the path, as of fnmatch(3). */
   readonly pattern: string;
