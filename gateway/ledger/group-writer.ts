@@ -43,7 +43,6 @@ export class GroupWriter {
   readonly #db: Database.Database;
   readonly #parts: WriterParts;
   readonly #redo: RedoFile;
-  readonly #place: { readonly dataFolder: string; readonly logId: Uint8Array };
   readonly #recorder = new RedoRecorder(
     redoBytesMax(REDO_LIMITS.groupEnvelopesMax, REDO_LIMITS.groupBytesMax),
   );
@@ -61,7 +60,6 @@ export class GroupWriter {
     parts: WriterParts,
   ) {
     this.#db = db;
-    this.#place = place;
     this.#parts = parts;
     const committed = db.prepare("SELECT value FROM meta WHERE key = 'redo_epoch'").pluck().get();
     if (!Number.isSafeInteger(committed)) {
@@ -70,10 +68,8 @@ export class GroupWriter {
         `the ledger does not say which epoch of its redo file it holds (${committed}); restore a backup`,
       );
     }
-    const { file, pending } = RedoFile.open(place.dataFolder, {
-      logId: place.logId,
-      committed: committed as number,
-    });
+    const { dataFolder, logId } = place;
+    const { file, pending } = RedoFile.open(dataFolder, { logId, committed: committed as number });
     this.#redo = file;
     this.#undone = pending;
     this.#begin = db.prepare('BEGIN IMMEDIATE');
@@ -126,7 +122,7 @@ export class GroupWriter {
    */
   commit(
     group: readonly VerifiedBatch[],
-    inside: (judged: JudgedGroup) => void = () => {},
+    inside: () => void = () => {},
     before: () => void = () => {},
   ): JudgedGroup {
     this.#redoUndone();
@@ -134,7 +130,7 @@ export class GroupWriter {
       if (!this.isOpen) this.#begin.run();
       before();
       const judged = this.#parts.committer.judge(group);
-      inside(judged);
+      inside();
       this.#parts.ranges.step(judged.stored);
       this.#end();
       return judged;
@@ -159,24 +155,18 @@ export class GroupWriter {
     files.flush();
     this.#commit.run();
     if (!this.#redo.isEmpty) this.#redo.committed();
+    this.#undone = [];
     files.committed();
   }
 
   /** Stores what a failure undid, or an end of the process, before anything is built on it. */
   #redoUndone(): void {
     if (this.#undone.length === 0) return;
-    const records = this.#undone;
+    const { committer, ranges } = this.#parts;
     this.#orUndo(() => {
       this.#begin.run();
-      for (const record of records) {
-        this.#parts.ranges.step(this.#parts.committer.replay(readRedoRecord(record)));
-      }
-      this.#setEpoch.run(this.#redo.epoch);
-      this.#parts.files.flush();
-      this.#commit.run();
-      this.#redo.committed();
-      this.#undone = [];
-      this.#parts.files.committed();
+      for (const record of this.#undone) ranges.step(committer.replay(readRedoRecord(record)));
+      this.#end();
     });
   }
 
@@ -205,7 +195,7 @@ export class GroupWriter {
     counters.reload();
     committer.reload();
     if (!this.#redo.isEmpty) {
-      this.#undone = this.#redo.records(this.#place.dataFolder, this.#place.logId);
+      this.#undone = this.#redo.records();
     }
   }
 }

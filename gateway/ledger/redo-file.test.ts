@@ -74,7 +74,7 @@ describe('records', () => {
     const { redo, pending } = open();
     expect(pending).toEqual([]);
     for (const record of [one, Buffer.alloc(0), two, three]) redo.append(record);
-    expect(hex(...redo.records(folder, LOG_ID))).toEqual(hex(one, Buffer.alloc(0), two, three));
+    expect(hex(...redo.records())).toEqual(hex(one, Buffer.alloc(0), two, three));
     expect(count()).toBe(4);
     expect(open().pending).toEqual(hex(one, Buffer.alloc(0), two, three));
   });
@@ -114,14 +114,14 @@ describe('records', () => {
       bytes.fill(0, HEAD_BYTES + FRAME_BYTES + one.length);
       return undefined;
     });
-    expect(() => redo.records(folder, LOG_ID)).toThrow(
+    expect(() => redo.records()).toThrow(
       expect.objectContaining({
         code: 'LEDGER_BROKEN',
         message: expect.stringContaining(`${file} has 1 of 2 records`),
       }),
     );
     rmSync(file);
-    expect(() => redo.records(folder, LOG_ID)).toThrow(/has 0 of 2 records/);
+    expect(() => redo.records()).toThrow(/has 0 of 2 records/);
   });
 });
 

@@ -40,6 +40,8 @@ const RECORD_FRAME_BYTES = RECORD_HEAD_BYTES + SHA256_BYTES;
  * | for each record 4, 6, 4, n, 32 | length, epoch, index in the epoch, record, HMAC-SHA-256 of all these |
  */
 export class RedoFile {
+  readonly #path: string;
+  readonly #logId: Uint8Array;
   readonly #fd: number;
   readonly #key: Buffer;
   #epoch: number;
@@ -47,8 +49,10 @@ export class RedoFile {
   #at = HEAD_BYTES;
   #isEmpty = true;
 
-  private constructor(fd: number, key: Buffer, epoch: number) {
-    this.#fd = fd;
+  private constructor(path: string, logId: Uint8Array, key: Buffer, epoch: number) {
+    this.#path = path;
+    this.#logId = logId;
+    this.#fd = openSync(path, 'r+');
     this.#key = key;
     this.#epoch = epoch;
   }
@@ -67,7 +71,7 @@ export class RedoFile {
     const path = join(dataFolder, REDO_FILE);
     const { key, records } = readWhole(path, logId) ?? make(path, logId);
     const pending = pendingAfter(committed, { path, key, records });
-    const file = new RedoFile(openSync(path, 'r+'), key, committed + 1);
+    const file = new RedoFile(path, logId, key, committed + 1);
     file.#isEmpty = pending.length === 0;
     return { file, pending };
   }
@@ -107,11 +111,11 @@ export class RedoFile {
   }
 
   /** The records of the present epoch, from the disk: their transaction was undone. */
-  records(dataFolder: string, logId: Uint8Array): Buffer[] {
-    const whole = readWhole(join(dataFolder, REDO_FILE), logId);
+  records(): Buffer[] {
+    const whole = readWhole(this.#path, this.#logId);
     const found = whole === null ? [] : pendingOf(whole.records, this.#key, this.#epoch);
     if (found.length < this.#index) {
-      throw broken(join(dataFolder, REDO_FILE), `has ${found.length} of ${this.#index} records`);
+      throw broken(this.#path, `has ${found.length} of ${this.#index} records`);
     }
     return found;
   }

@@ -1,4 +1,4 @@
-import { HASH_BYTES } from '@waystone/proto';
+import { HASH_BYTES, readUint53, writeUint53 } from '@waystone/proto';
 
 /**
  * What a commit group stored, as bytes from which its rows are made again:
@@ -61,8 +61,7 @@ export class RedoRecorder {
     const bytes = this.#bytes;
     const at = this.#at;
     bytes.writeUInt32BE(device, at);
-    bytes.writeUInt32BE(Math.floor(receivedAtUs / 2 ** 32), at + 4);
-    bytes.writeUInt32BE(receivedAtUs % 2 ** 32, at + 8);
+    writeUint53(bytes, at + 4, receivedAtUs);
     bytes[at + 12] = clockTrusted ? 1 : 0;
     bytes.writeUInt32BE(answer, at + 13);
     bytes.writeUInt32BE(payload.length, at + 17);
@@ -91,7 +90,7 @@ export function readRedoRecord(bytes: Buffer): RedoGroup {
     if (payload.length !== length) throw new RangeError('the record ends within an envelope');
     items.push({
       device: bytes.readUInt32BE(at),
-      receivedAtUs: bytes.readUInt32BE(at + 4) * 2 ** 32 + bytes.readUInt32BE(at + 8),
+      receivedAtUs: readUint53(bytes, at + 4) as number,
       clockTrusted: bytes[at + 12] === 1,
       answer: bytes.readUInt32BE(at + 13),
       payload,

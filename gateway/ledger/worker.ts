@@ -110,7 +110,7 @@ function main(): void {
   let isStopped = false;
 
   const schedule = (): void => {
-    if (isScheduled || isStopped) return;
+    if (isScheduled) return;
     isScheduled = true;
     setImmediate(commit);
   };
