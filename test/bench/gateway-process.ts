@@ -81,7 +81,11 @@ export class BenchGateway {
     const up = await new Promise<{ gateway: string; mqtt: number; http: number }>(
       (resolve, reject) => {
         createInterface({ input: child.stdout }).on('line', (line) => {
-          if (!line.startsWith('{')) return;
+          if (!line.startsWith('{')) {
+            // What V8 was asked to say by its flags.
+            console.error(line);
+            return;
+          }
           const entry = JSON.parse(line) as { msg: string };
           if (entry.msg === 'gateway is up') resolve(entry as never);
           if (line.includes('"level":"error"') || line.includes('"level":"fatal"')) {
