@@ -50,7 +50,7 @@ async function guarded(options: { login?: boolean } = {}) {
     },
     upDevice: (bytes, start, end) => (bytes.toString('utf8', start, end) === UP ? DEVICE : null),
     envelope: (_device, payload, packetId) => {
-      envelopes.push({ payload: Buffer.from(payload), packetId });
+      envelopes.push({ payload, packetId });
     },
     subscribe: (packet) => {
       subscriptions.push(packet);
@@ -193,6 +193,38 @@ describe('packets', () => {
       await until(() => set.passedOn().length >= CONNECT.length + 2);
       expectAll(set);
     }
+  });
+
+  it('are kept whole where they wait, though other clients are read meanwhile', async () => {
+    const fields = ['abc', 'own/hello', 'my will', 'a name', 'a password'];
+    const connect = packet(0x10, connectBody(4, 'MQTT', 0xce, ...fields));
+    const waits = await guarded({ login: false });
+    waits.client.write(
+      Buffer.concat([connect, publish(UP, 'held'), publish(UP, 'cut off')]).subarray(0, -4),
+    );
+    await until(() => waits.connects.length === 1);
+    const other = await guarded();
+    other.client.write(
+      Buffer.concat([CONNECT, ...Array.from({ length: 50 }, () => publish(UP, '#'.repeat(300)))]),
+    );
+    await until(() => other.envelopes.length === 50);
+    expect(waits.connects).toMatchObject([
+      {
+        userName: 'a name',
+        password: new Uint8Array(Buffer.from('a password')),
+        will: { payload: new Uint8Array(Buffer.from('my will')) },
+      },
+    ]);
+    waits.guard.hold('login', false);
+    await until(() => waits.passedOn().length >= connect.length);
+    expect(waits.passedOn()).toEqual(connect);
+    other.client.write(publish(UP, '#'.repeat(300)));
+    await until(() => other.envelopes.length === 51);
+    waits.client.write(Buffer.from(' off'));
+    await until(() => waits.envelopes.length === 2);
+    other.client.write(publish(UP, '#'.repeat(300)));
+    await until(() => other.envelopes.length === 52);
+    expect(waits.payloads()).toEqual(['held', 'cut off']);
   });
 
   it('behind CONNECT wait until the login is over, and nothing overtakes', async () => {
@@ -504,16 +536,45 @@ describe('hold', () => {
   });
 
   it('does not keep the end of a connection from being seen once it is let go', async () => {
-    const { client, guard, payloads } = await guarded();
+    const { client, guard, socket, payloads } = await guarded();
     client.write(CONNECT);
     await until(() => guard.hasConnect && !guard.isHeld);
-    guard.hold('envelopes', true);
-    client.end(publish(UP, 'last'));
+    guard.hold('rate', true);
+    const ended = once(socket, 'end');
+    client.end(Buffer.concat([publish(UP, 'one'), publish(UP, 'last')]));
+    await ended;
+    await turn();
+    expect(guard.destroyed).toBe(false);
+    // Held again in the middle of what is left.
+    const take = guard.handler.envelope;
+    guard.handler.envelope = (device, payload, packetId) => {
+      take(device, payload, packetId);
+      guard.hold('hello', true);
+    };
+    guard.hold('rate', false);
+    await turn();
+    expect([guard.destroyed, payloads()]).toEqual([false, ['one']]);
     const closed = once(guard, 'close');
-    guard.hold('envelopes', false);
+    guard.hold('hello', false);
     await closed;
-    expect(payloads()).toEqual(['last']);
+    expect(payloads()).toEqual(['one', 'last']);
   });
+
+  it.each(['end', 'resetAndDestroy'] as const)(
+    'does not hide that a client has left (%s)',
+    async (leave) => {
+      const { client, guard, socket, envelopes } = await guarded();
+      client.write(CONNECT);
+      await until(() => guard.hasConnect && !guard.isHeld);
+      guard.hold('envelopes', true);
+      client.write(publish(UP, Buffer.alloc(10_000)));
+      await until(() => socket.bytesRead > 10_000);
+      const closed = new Promise((resolve) => guard.once('close', resolve));
+      client[leave]();
+      await closed;
+      expect(envelopes).toEqual([]);
+    },
+  );
 
   it('stops reading a client that does not take what it is sent, until it does', async () => {
     const { client, guard, socket, envelopes } = await guarded();
@@ -522,11 +583,16 @@ describe('hold', () => {
     await until(() => guard.hasConnect && !guard.isHeld);
     while (guard.unsentBytes <= LIMITS.unsentBytesMax) guard.send(Buffer.alloc(100_000));
     expect(guard.isHeld).toBe(true);
-    client.write(publish(UP, 'x'));
+    const count = 30_000;
+    client.write(
+      Buffer.concat(Array.from({ length: count }, () => publish(UP, Buffer.alloc(300)))),
+    );
+    await until(() => client.writableLength > 0 && socket.isPaused());
     for (let k = 0; k < 50; k++) await turn();
-    expect([envelopes.length, socket.isPaused()]).toEqual([0, true]);
+    expect(envelopes).toEqual([]);
+    expect(socket.bytesRead).toBeLessThan(256 * 1024);
     client.resume();
-    await until(() => envelopes.length === 1);
+    await until(() => envelopes.length === count);
     expect(guard.unsentBytes).toBe(0);
   });
 

@@ -14,6 +14,7 @@ import {
   topicBytesFault,
   type Violation,
 } from './packet-rules.js';
+import { sharedReader } from './shared-read.js';
 
 export interface GuardLimits {
   /** Largest packet in bytes that is no PUBLISH: what a stranger can make the gateway keep. */
@@ -40,10 +41,7 @@ export interface GuardHandler {
   connect(packet: ConnectPacket): void;
   /** The device whose `up` topic the bytes from `start` to `end` are, if the client may publish to it. */
   upDevice(bytes: Buffer, start: number, end: number): DeviceRecord | null;
-  /**
-   * An envelope at QoS 0 (`packetId` 0) or 1. `payload` is a view on received bytes that nobody changes; to
-   * keep it is to keep the whole chunk it came in.
-   */
+  /** An envelope at QoS 0 (`packetId` 0) or 1, in bytes of its own. */
   envelope(device: DeviceRecord, payload: Buffer, packetId: number): void;
   subscribe(packet: FiltersPacket): void;
   unsubscribe(packet: FiltersPacket): void;
@@ -75,6 +73,15 @@ export const HOLDS = {
 
 export type HoldReason = keyof typeof HOLDS;
 
+/** Holds that may last: for those, what a client that has left has sent does not wait. */
+const LASTING_HOLDS = HOLDS.envelopes | HOLDS.unsent | HOLDS.closing;
+
+/**
+ * Unread bytes of a held client beyond which its socket is no longer read. Up to there it is, since only a socket that is
+ * read shows that the client has left.
+ */
+const HELD_BYTES_MAX = 16 * 1024;
+
 /** How long a connection that has ended may take for what it was still sent, ms. */
 const LINGER_MS = 5_000;
 
@@ -85,7 +92,7 @@ const PUBLISH = PACKET_TYPES.publish;
 /**
  * Stands between a socket and the broker. It reads the client's packets, enforces the rules of MQTT 3.1.1,
  * bounds their size before they are gathered, hands PUBLISHes and subscriptions to its handler and everything else
- * to the broker, and stops reading the socket while it is held for any reason: what was read stays where it is, so that
+ * to the broker, and takes nothing while the client is held for any reason: what comes then stays where it is, so that
  * nothing overtakes.
  */
 export class GuardedSocket extends Duplex {
@@ -94,6 +101,7 @@ export class GuardedSocket extends Duplex {
   readonly handler: GuardHandler;
   #holds = 0;
   #isClosing = false;
+  #hasEnded = false;
   #isParsing = false;
   #hasConnect = false;
   /** Bytes that were read and wait until the client is let go on. */
@@ -112,7 +120,9 @@ export class GuardedSocket extends Duplex {
     this.#limits = limits;
     this.handler = handler;
     guards.set(socket, this);
-    socket.on('data', onData);
+    // What a client sent before it ended the connection may have to wait.
+    socket.allowHalfOpen = true;
+    read(socket);
     socket.on('end', onEnd);
     socket.on('close', onClose);
     socket.on('error', onError);
@@ -142,22 +152,18 @@ export class GuardedSocket extends Duplex {
     return this.#socket.bytesWritten - this.#socket.writableLength;
   }
 
-  /** Stops (true) or resumes (false) reading the client, for one reason; it is read while there is none. */
+  /** Stops (true) or resumes (false) taking packets, for one reason; they are taken while there is none. */
   hold(reason: HoldReason, isHeld: boolean): void {
     const before = this.#holds;
     this.#holds = isHeld ? before | HOLDS[reason] : before & ~HOLDS[reason];
     // While a chunk is being read, that stops or goes on by itself.
     if (this.#isParsing || this.#isClosing) return;
-    if (this.#holds !== 0) {
-      if (before === 0) this.#socket.pause();
-      return;
+    if (this.#holds === 0 && before !== 0) {
+      this.lastPacketAtMs = performance.now();
+      this.#rest = this.#parse(this.#rest);
+      if (this.#holds === 0 && this.#socket.isPaused()) this.#socket.resume();
     }
-    if (before === 0) return;
-    this.lastPacketAtMs = performance.now();
-    const rest = this.#rest;
-    this.#rest = EMPTY;
-    this.#parse(rest);
-    if (this.#holds === 0) this.#socket.resume();
+    this.#endWhenTaken();
   }
 
   /** Sends whole packets to the client, past the broker. */
@@ -216,20 +222,33 @@ export class GuardedSocket extends Duplex {
     this.#packet = null;
   }
 
-  /** Takes what the socket read. */
+  /** Takes what the socket read. @param chunk good during this call; what is kept of it is copied. */
   receive(chunk: Buffer): void {
     if (this.#isClosing) return;
-    if (this.#holds !== 0) {
-      // It was held between the kernel's reading and this call.
-      this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-      return;
-    }
-    this.#parse(chunk);
+    const rest = this.#holds === 0 ? this.#parse(chunk) : chunk;
+    if (rest.length === 0) return;
+    this.#rest = Buffer.concat([this.#rest, rest]);
+    if (this.#rest.length > HELD_BYTES_MAX) this.#socket.pause();
   }
 
-  /** Reads packets until the bytes end or the client is held; what is left is kept. */
-  #parse(chunk: Buffer): void {
-    if (chunk.length === 0) return;
+  /** The client sends nothing more. What it has sent is still taken, where it is held for a short time only. */
+  receiveEnd(): void {
+    this.#hasEnded = true;
+    this.#endWhenTaken();
+  }
+
+  #endWhenTaken(): void {
+    if (!this.#hasEnded || this.#isClosing) return;
+    if (this.#rest.length > 0 && (this.#holds & LASTING_HOLDS) === 0) return;
+    this.#isClosing = true;
+    this.#drop();
+    this.push(null);
+    this.#socket.end();
+  }
+
+  /** Reads packets until the bytes end or the client is held. @returns what is left, a view. */
+  #parse(chunk: Buffer): Buffer {
+    if (chunk.length === 0) return EMPTY;
     this.#isParsing = true;
     let at = 0;
     while (at < chunk.length && this.#holds === 0 && !this.#isClosing) {
@@ -238,10 +257,9 @@ export class GuardedSocket extends Duplex {
     this.#isParsing = false;
     if (this.#isClosing) {
       this.#drop();
-      return;
+      return EMPTY;
     }
-    if (this.#holds !== 0) this.#socket.pause();
-    if (at < chunk.length) this.#rest = chunk.subarray(at);
+    return at < chunk.length ? chunk.subarray(at) : EMPTY;
   }
 
   /** Reads the packet that begins at `at`, or keeps what is there of it. @returns where to go on. */
@@ -335,8 +353,7 @@ export class GuardedSocket extends Duplex {
         fault = this.#publish(first, bytes, bodyAt, end);
         break;
       case PACKET_TYPES.connect:
-        fault = this.#connect(bytes.subarray(bodyAt, end));
-        if (fault === null) this.#pass(bytes.subarray(start, end));
+        fault = this.#connect(Buffer.from(bytes.subarray(start, end)), bodyAt - start);
         break;
       case PACKET_TYPES.subscribe:
       case PACKET_TYPES.unsubscribe: {
@@ -357,20 +374,23 @@ export class GuardedSocket extends Duplex {
       case PACKET_TYPES.disconnect:
         this.hasDisconnected = true;
         this.hold('closing', true);
-        this.#pass(bytes.subarray(start, end));
+        this.#pass(Buffer.from(bytes.subarray(start, end)));
         break;
       default:
-        this.#pass(bytes.subarray(start, end));
+        this.#pass(Buffer.from(bytes.subarray(start, end)));
     }
     if (fault !== null) this.#violate(fault, bytes);
   }
 
-  #connect(body: Buffer): Violation | null {
+  /** @param packet bytes of its own: the login and the will outlast this call. */
+  #connect(packet: Buffer, bodyAt: number): Violation | null {
+    const body = packet.subarray(bodyAt);
     const read = protocolFault(body) ?? readConnect(body);
     if ('code' in read) return read;
     this.#hasConnect = true;
     this.hold('login', true);
     this.handler.connect(read);
+    this.#pass(packet);
     return null;
   }
 
@@ -386,7 +406,7 @@ export class GuardedSocket extends Duplex {
     if (qos < 2) {
       const device = this.handler.upDevice(bytes, topicAt, topicEnd);
       if (device !== null) {
-        this.handler.envelope(device, payload, packetId);
+        this.handler.envelope(device, Buffer.from(payload), packetId);
         return null;
       }
     }
@@ -397,7 +417,7 @@ export class GuardedSocket extends Duplex {
     return null;
   }
 
-  /** Gives a packet to the broker. */
+  /** Gives a packet to the broker. @param packet bytes of its own. */
   #pass(packet: Buffer): void {
     if (!this.push(packet)) this.hold('broker', true);
   }
@@ -409,12 +429,10 @@ export class GuardedSocket extends Duplex {
  */
 const guards = new WeakMap<Socket, GuardedSocket>();
 
-function onData(this: Socket, chunk: Buffer): void {
-  guards.get(this)?.receive(chunk);
-}
+const read = sharedReader((socket, chunk) => guards.get(socket)?.receive(chunk));
 
 function onEnd(this: Socket): void {
-  guards.get(this)?.push(null);
+  guards.get(this)?.receiveEnd();
 }
 
 function onClose(this: Socket): void {
