@@ -333,7 +333,7 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         enter: (device, session, counter) =>
           ledger.calls.enter(device, session, counter, clock.nowUs()),
       },
-      submit: (item, payload) => verifiers.submit(item, payload),
+      submit: (envelope) => verifiers.submit(envelope),
       hello: async (device, hello) => {
         if (!hello.isOnline) return null;
         const { session, counter, queuedSessions } = hello;

@@ -2,12 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   DecisionPacker,
-  packBatch,
   packDecisions,
+  packEnvelopes,
+  packedItem,
+  packedSize,
+  transferOf,
   unpackBatch,
   unpackDecisions,
 } from './packed.js';
-import type { Decision, VerifiedBatch } from './ports.js';
+import type { Decision } from './ports.js';
 
 const number = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 1, 2 ** 32, Number.MAX_SAFE_INTEGER));
 const refusal = fc.constantFrom(
@@ -74,20 +77,35 @@ describe('packed decisions', () => {
 });
 
 describe('a packed batch', () => {
-  it('is the one that was packed, with each refusal at its place', () => {
-    const item = fc.record({
-      ticket: number,
-      device: number,
-      offset: number,
-      length: number,
-      receivedAtUs: number,
-      clockTrusted: fc.boolean(),
-      refusal: fc.option(refusal, { nil: null }),
-    });
+  const envelope = fc.record({
+    ticket: number,
+    device: number,
+    receivedAtUs: number,
+    clockTrusted: fc.boolean(),
+    payload: fc.uint8Array({ maxLength: 400 }),
+    refusal: fc.option(refusal, { nil: null }),
+  });
+
+  it('is what was packed, with each refusal at its place, after the way to another thread', () => {
     fc.assert(
-      fc.property(fc.array(item, { maxLength: 20 }), (items) => {
-        const batch: VerifiedBatch = { buffer: new ArrayBuffer(8), items };
-        expect(unpackBatch(structuredClone(packBatch(batch)))).toEqual(batch);
+      fc.property(fc.array(envelope, { maxLength: 20 }), (envelopes) => {
+        const refusals = envelopes.flatMap(({ refusal }, place) =>
+          refusal === null ? [] : [[place, refusal] as const],
+        );
+        const packed = packEnvelopes(envelopes);
+        expect(packedSize(packed)).toBe(envelopes.length);
+        expect(packed.refusals).toEqual([]);
+        const judged = { ...packed, refusals };
+        const arrived = structuredClone(judged, { transfer: transferOf(judged) });
+        const { buffer, items } = unpackBatch(arrived);
+        const unpacked = items.map(({ offset, length, ...item }) => ({
+          ...item,
+          payload: new Uint8Array(buffer, offset, length),
+        }));
+        expect(unpacked).toEqual(envelopes);
+        for (const [place, { refusal: _, ...item }] of items.entries()) {
+          expect(packedItem(arrived, place)).toEqual(item);
+        }
       }),
     );
   });

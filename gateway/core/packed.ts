@@ -1,5 +1,5 @@
 import type { Code } from '@waystone/proto';
-import type { Decision, EnvelopeBatch, EnvelopeItem, VerifiedBatch } from './ports.js';
+import type { ArrivedEnvelope, Decision, EnvelopeItem, VerifiedBatch } from './ports.js';
 import type { Refusal } from './refusal.js';
 
 /**
@@ -7,8 +7,9 @@ import type { Refusal } from './refusal.js';
  * rather than copied. An object for each envelope would cost more to clone than its row costs to write.
  */
 
-/** An {@link EnvelopeBatch} or {@link VerifiedBatch} under way. */
+/** Envelopes under way: to a verifier, and from there as a {@link VerifiedBatch} to the ledger. */
 export interface PackedBatch {
+  /** All payloads, one after the other. */
   readonly buffer: ArrayBuffer;
   /** Six numbers for each envelope: ticket, device, offset, length, receive time, clock trusted. */
   readonly items: Float64Array<ArrayBuffer>;
@@ -18,23 +19,44 @@ export interface PackedBatch {
 
 const ITEM_NUMBERS = 6;
 
-export function packBatch(batch: EnvelopeBatch | VerifiedBatch): PackedBatch {
-  const items = new Float64Array(batch.items.length * ITEM_NUMBERS);
-  const refusals: [number, Refusal][] = [];
+/** Copies the payloads into one buffer. Nothing is refused yet. */
+export function packEnvelopes(envelopes: readonly ArrivedEnvelope[]): PackedBatch {
+  let size = 0;
+  for (const { payload } of envelopes) size += payload.length;
+  const bytes = new Uint8Array(size);
+  const items = new Float64Array(envelopes.length * ITEM_NUMBERS);
+  let offset = 0;
   let at = 0;
-  for (const item of batch.items) {
-    if ('refusal' in item && item.refusal !== null) {
-      refusals.push([at / ITEM_NUMBERS, item.refusal as Refusal]);
-    }
-    items[at] = item.ticket;
-    items[at + 1] = item.device;
-    items[at + 2] = item.offset;
-    items[at + 3] = item.length;
-    items[at + 4] = item.receivedAtUs;
-    items[at + 5] = item.clockTrusted ? 1 : 0;
+  for (const { ticket, device, receivedAtUs, clockTrusted, payload } of envelopes) {
+    bytes.set(payload, offset);
+    items[at] = ticket;
+    items[at + 1] = device;
+    items[at + 2] = offset;
+    items[at + 3] = payload.length;
+    items[at + 4] = receivedAtUs;
+    items[at + 5] = clockTrusted ? 1 : 0;
+    offset += payload.length;
     at += ITEM_NUMBERS;
   }
-  return { buffer: batch.buffer, items, refusals };
+  return { buffer: bytes.buffer, items, refusals: [] };
+}
+
+/** Number of envelopes in a batch. */
+export function packedSize({ items }: PackedBatch): number {
+  return items.length / ITEM_NUMBERS;
+}
+
+/** The envelope at a place of a batch. */
+export function packedItem({ items }: PackedBatch, place: number): EnvelopeItem {
+  const at = place * ITEM_NUMBERS;
+  return {
+    ticket: items[at] as number,
+    device: items[at + 1] as number,
+    offset: items[at + 2] as number,
+    length: items[at + 3] as number,
+    receivedAtUs: items[at + 4] as number,
+    clockTrusted: items[at + 5] === 1,
+  };
 }
 
 export function unpackBatch(packed: PackedBatch): VerifiedBatch {

@@ -13,14 +13,18 @@ export interface DeviceRecord {
   readonly revokedAtUs: number | null;
 }
 
-/** Envelopes on their way to a verifier: one buffer with all payloads, and where each lies. */
-export interface EnvelopeBatch {
-  readonly buffer: ArrayBuffer;
-  readonly items: readonly EnvelopeItem[];
+/** An envelope as it came. */
+export interface ArrivedEnvelope {
+  /** Names the envelope between the threads. */
+  readonly ticket: number;
+  readonly device: number;
+  readonly receivedAtUs: number;
+  readonly clockTrusted: boolean;
+  readonly payload: Uint8Array;
 }
 
+/** An envelope whose payload lies in a buffer with others. */
 export interface EnvelopeItem {
-  /** Names the envelope between the threads. */
   readonly ticket: number;
   readonly device: number;
   readonly offset: number;
@@ -29,7 +33,7 @@ export interface EnvelopeItem {
   readonly clockTrusted: boolean;
 }
 
-/** The same envelopes after verification; accepted signatures in the buffer have low S. */
+/** Envelopes after verification: one buffer with all payloads, and where each lies. Accepted signatures have low S. */
 export interface VerifiedBatch {
   readonly buffer: ArrayBuffer;
   readonly items: readonly (EnvelopeItem & { readonly refusal: Refusal | null })[];

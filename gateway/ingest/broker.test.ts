@@ -42,7 +42,7 @@ describe('the broker', () => {
         acknowledged = !error;
       });
       await until(() => set.submitted.length === 1);
-      set.decide(set.submitted[0]?.item.ticket ?? 0, 'retry', code);
+      set.decide(set.submitted[0]?.ticket ?? 0, 'retry', code);
       const [, payload] = (await receipt) as [string, Buffer];
       const { outcome } = decodeReceipt(new Uint8Array(payload)).body;
       expect(outcome).toEqual({ kind: 'retry', code, afterSeconds: 30 });
@@ -62,7 +62,7 @@ describe('the broker', () => {
     expect(set.submitted.length).toBeLessThan(20);
     for (let at = 0; at < 40; at++) {
       await until(() => set.submitted.length > at);
-      set.decide(set.submitted[at]?.item.ticket ?? 0, 'stored');
+      set.decide(set.submitted[at]?.ticket ?? 0, 'stored');
     }
     expect(set.broker.waiting).toBe(0);
   });
@@ -74,7 +74,7 @@ describe('the broker', () => {
     await client.endAsync(true);
     await until(() => set.broker.connections === 0);
     expect(set.broker.isConnected(DEVICE.id)).toBe(false);
-    set.decide(set.submitted[0]?.item.ticket ?? 0, 'stored');
+    set.decide(set.submitted[0]?.ticket ?? 0, 'stored');
     expect(set.broker.waiting).toBe(0);
     expect(set.broker.sendReceipt(DEVICE.id, new Uint8Array(1))).toBe(false);
   });

@@ -50,7 +50,7 @@ function setUp(limits: Partial<QueueLimits> = {}) {
   const acknowledged: number[] = [];
   const queue = new EnvelopeQueue<FakeSource>(
     { ...NO_LIMITS, ...limits },
-    ({ ticket, device }, payload) => submitted.push({ ticket, device, size: payload.length }),
+    ({ ticket, device, payload }) => submitted.push({ ticket, device, size: payload.length }),
     (_source, packetId, _device, { ticket }) => {
       if (submitted[packetId - FIRST_PACKET_ID]?.ticket !== ticket) {
         throw new Error(`${packetId} is not of ticket ${ticket}`);

@@ -1,4 +1,4 @@
-import type { Decision, DeviceRecord, EnvelopeItem } from '../core/ports.js';
+import type { ArrivedEnvelope, Decision, DeviceRecord } from '../core/ports.js';
 import { TicketTable } from '../core/ticket-table.js';
 
 /** Bounds on the envelopes that wait for their answer, in number and bytes. */
@@ -59,7 +59,7 @@ interface Line<Source> {
   held: Set<Source> | null;
 }
 
-type Submit = (item: Omit<EnvelopeItem, 'offset' | 'length'>, payload: Uint8Array) => void;
+type Submit = (envelope: ArrivedEnvelope) => void;
 
 /**
  * Envelopes between their PUBLISH and their PUBACK. Decisions may come in any order; acknowledgements leave in
@@ -128,7 +128,7 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     this.#bytes += sizeBytes;
     this.#holdWhereFull(source, line);
     const { receivedAtUs, clockTrusted } = arrival;
-    this.#submit({ ticket, device: device.id, receivedAtUs, clockTrusted }, payload);
+    this.#submit({ ticket, device: device.id, receivedAtUs, clockTrusted, payload });
   }
 
   /**

@@ -10,7 +10,7 @@ import { generate } from 'mqtt-packet';
 import { type TestKey, testKeyNamed } from '../../proto/test-data/test-signer.js';
 import type { Config } from '../core/config.js';
 import { GatewayKey } from '../core/gateway-key.js';
-import type { Decision, DeviceRecord, EnvelopeItem } from '../core/ports.js';
+import type { ArrivedEnvelope, Decision, DeviceRecord } from '../core/ports.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
 import { Broker } from './broker.js';
 import type { LoginDeps } from './login.js';
@@ -38,8 +38,6 @@ const CHECKS: LoginDeps['checks'] = {
   secret: async (secret, kept) => checks.secret(secret, kept),
 };
 
-type Submitted = { item: Omit<EnvelopeItem, 'offset' | 'length'>; payload: Uint8Array };
-
 /** A broker whose verifiers and ledger are the test itself. */
 export async function startBroker(
   options: {
@@ -48,7 +46,7 @@ export async function startBroker(
     config?: Partial<Config['mqtt']>;
   } = {},
 ) {
-  const submitted: Submitted[] = [];
+  const submitted: ArrivedEnvelope[] = [];
   const counted: Code[] = [];
   const receipts = new ReceiptMaker(GATEWAY, new Uint8Array(16));
   const body = (code: Code, kind: 'refused' | 'retry') => ({
@@ -92,7 +90,7 @@ export async function startBroker(
         relayOf: () => undefined,
         enter: options.enter ?? (async () => null),
       },
-      submit: (item, payload) => submitted.push({ item, payload: payload.slice() }),
+      submit: (envelope) => submitted.push(envelope),
       hello: async () => null,
       config: () => new Uint8Array(1),
       refusalReceipt: (_device, _payload, code, kind) => receipts.forBody(body(code, kind)),

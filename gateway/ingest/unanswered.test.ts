@@ -111,8 +111,8 @@ describe('while nothing is answered, what waits is bounded:', () => {
     let answered = 0;
     await until(() => {
       while (answered < set.submitted.length) {
-        const { item } = set.submitted[answered++] as (typeof set.submitted)[number];
-        set.decide(item.ticket, 'stored');
+        const { ticket } = set.submitted[answered++] as (typeof set.submitted)[number];
+        set.decide(ticket, 'stored');
       }
       return answered === devices * count;
     });
@@ -132,7 +132,7 @@ describe('while nothing is answered, what waits is bounded:', () => {
       await until(() => set.broker.connections === 0);
     }
     expect(set.broker.waiting).toBe(LIMITS.inFlightPerDeviceMax);
-    for (const { item } of set.submitted) set.decide(item.ticket, 'stored');
+    for (const { ticket } of set.submitted) set.decide(ticket, 'stored');
     // The next connection is read again.
     send(player.login(), player, 1_000, 1);
     await until(() => set.broker.waiting === 1);
@@ -150,8 +150,8 @@ describe('while nothing is answered, what waits is bounded:', () => {
     let answered = 0;
     await until(() => {
       while (answered < set.submitted.length) {
-        const { item } = set.submitted[answered++] as (typeof set.submitted)[number];
-        set.decide(item.ticket, 'stored');
+        const { ticket } = set.submitted[answered++] as (typeof set.submitted)[number];
+        set.decide(ticket, 'stored');
       }
       return answered === 120;
     });

@@ -5,7 +5,7 @@ import { MessageChannel } from 'node:worker_threads';
 import { didFromKey } from '@waystone/proto';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { packBatch, transferOf } from '../core/packed.js';
+import { packEnvelopes, transferOf } from '../core/packed.js';
 import type { Decision } from '../core/ports.js';
 import { Ledger } from './ledger.js';
 import { ledgerQueries } from './queries.js';
@@ -417,21 +417,15 @@ it('the thread of the ledger writes all that waits when it stops', async () => {
   const { calls } = await ledger;
   await calls.enrol(DID, '', NOW_US);
   await calls.enter(1, SESSION, 1, NOW_US);
-  const payloads = STORED.map(({ payload }) => payload);
-  let offset = 0;
-  const items = payloads.map(({ length }, k) => {
-    offset += length;
-    return {
+  const packed = packEnvelopes(
+    STORED.map(({ payload }, k) => ({
       ticket: k + 1,
       device: 1,
-      offset: offset - length,
-      length,
       receivedAtUs: NOW_US,
       clockTrusted: true,
-      refusal: null,
-    };
-  });
-  const packed = packBatch({ buffer: new Uint8Array(Buffer.concat(payloads)).buffer, items });
+      payload,
+    })),
+  );
   verifier.postMessage(packed, transferOf(packed));
   expect(kinds(await decided)).toEqual(Array(4).fill('stored'));
   verifier.close();

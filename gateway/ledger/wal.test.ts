@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { didFromKey } from '@waystone/proto';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { packBatch, transferOf } from '../core/packed.js';
+import { packEnvelopes, transferOf } from '../core/packed.js';
 import type { Decision } from '../core/ports.js';
 import { Ledger } from './ledger.js';
 import { LedgerReader } from './reader.js';
@@ -104,25 +104,17 @@ it('the WAL stays within its bound while readers overlap, the API reads and back
       next[k] = first + 1;
       return makeEnvelope(keys[k] as (typeof keys)[number], { session: SESSION, first });
     });
-    let offset = 0;
-    const items = payloads.map((payload, at) => {
-      const item = {
-        ticket: ++tickets,
-        device: (devices[at] as number) + 1,
-        offset,
-        length: payload.length,
-        receivedAtUs: NOW_US,
-        clockTrusted: true,
-        refusal: null,
-      };
-      offset += payload.length;
-      return item;
-    });
-    const decided = items.map(
+    const envelopes = payloads.map((payload, at) => ({
+      ticket: ++tickets,
+      device: (devices[at] as number) + 1,
+      receivedAtUs: NOW_US,
+      clockTrusted: true,
+      payload,
+    }));
+    const decided = envelopes.map(
       ({ ticket }) => new Promise<Decision>((resolve) => waiting.set(ticket, resolve)),
     );
-    const buffer = new Uint8Array(Buffer.concat(payloads)).buffer;
-    const packed = packBatch({ buffer, items });
+    const packed = packEnvelopes(envelopes);
     verifier.postMessage(packed, transferOf(packed));
     for (const { kind } of await Promise.all(decided)) expect(kind).toBe('stored');
   };

@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
-import { type PackedBatch, packBatch, transferOf } from '../core/packed.js';
-import type { DeviceRecord, EnvelopeBatch, EnvelopeItem } from '../core/ports.js';
+import { type PackedBatch, packEnvelopes, transferOf } from '../core/packed.js';
+import type { ArrivedEnvelope, DeviceRecord } from '../core/ports.js';
 import { startThread } from '../core/thread-file.js';
 
 export interface VerifierData {
@@ -21,16 +21,11 @@ const ENVELOPES_OUT_MIN = 256;
 const BATCH_ENVELOPES_MAX = 512;
 const BATCH_BYTES_MAX = 1024 * 1024;
 
-interface Waiting {
-  readonly item: Omit<EnvelopeItem, 'offset' | 'length'>;
-  readonly payload: Uint8Array;
-}
-
 interface Verifier {
   readonly worker: Worker;
   /** Resolves when its code is loaded, or it is gone. */
   readonly loaded: Promise<void>;
-  readonly waiting: Waiting[];
+  readonly waiting: ArrivedEnvelope[];
   /** Envelopes of each batch that is out, the oldest first, counted down as they are decided. */
   readonly batchesOut: number[];
   envelopesOut: number;
@@ -85,11 +80,12 @@ export class VerifierPool {
     if (this.#told.has(device.id)) this.#tell(device);
   }
 
-  /** Takes an envelope; `payload` is held until it is copied into a batch, and must not change until then. */
-  submit(item: Waiting['item'], payload: Uint8Array): void {
-    if (!this.#told.has(item.device)) this.#tell(this.#deviceOf(item.device));
-    const verifier = this.#verifierOf(item.device);
-    verifier.waiting.push({ item, payload });
+  /** Takes an envelope; its payload is held until it is copied into a batch, and must not change until then. */
+  submit(envelope: ArrivedEnvelope): void {
+    const { device } = envelope;
+    if (!this.#told.has(device)) this.#tell(this.#deviceOf(device));
+    const verifier = this.#verifierOf(device);
+    verifier.waiting.push(envelope);
     // Once for all that is read in this turn of the event loop.
     if (verifier.waiting.length === 1) setImmediate(() => this.#send(verifier));
   }
@@ -136,13 +132,13 @@ export class VerifierPool {
       const taken = takeBatch(verifier.waiting);
       verifier.batchesOut.push(taken.length);
       verifier.envelopesOut += taken.length;
-      const batch = packBatch(gather(taken));
+      const batch = packEnvelopes(taken);
       verifier.worker.postMessage({ batch } satisfies VerifierMessage, transferOf(batch));
     }
   }
 }
 
-function takeBatch(waiting: Waiting[]): Waiting[] {
+function takeBatch(waiting: ArrivedEnvelope[]): ArrivedEnvelope[] {
   let bytes = 0;
   let count = 0;
   for (const { payload } of waiting) {
@@ -153,18 +149,4 @@ function takeBatch(waiting: Waiting[]): Waiting[] {
     count += 1;
   }
   return waiting.splice(0, count);
-}
-
-/** Copies the payloads into one buffer. */
-function gather(taken: readonly Waiting[]): EnvelopeBatch {
-  const size = taken.reduce((sum, { payload }) => sum + payload.length, 0);
-  const bytes = new Uint8Array(size);
-  let offset = 0;
-  const items = taken.map(({ item, payload }) => {
-    bytes.set(payload, offset);
-    const placed = { ...item, offset, length: payload.length };
-    offset += payload.length;
-    return placed;
-  });
-  return { buffer: bytes.buffer as ArrayBuffer, items };
 }

@@ -3,8 +3,9 @@ import { ENVELOPE_HEADER_BYTES, SIGNATURE_BYTES } from '@waystone/proto';
 import { compactDevice } from '../core/device-record.js';
 import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
 import { verifyNative } from '../core/native-signature.js';
-import { type PackedBatch, packBatch, transferOf, unpackBatch } from '../core/packed.js';
-import type { DeviceRecord, EnvelopeBatch, VerifiedBatch } from '../core/ports.js';
+import { type PackedBatch, packedItem, packedSize, transferOf } from '../core/packed.js';
+import type { DeviceRecord } from '../core/ports.js';
+import type { Refusal } from '../core/refusal.js';
 import { checkEnvelope } from './check.js';
 import type { VerifierData, VerifierMessage } from './pool.js';
 
@@ -17,13 +18,15 @@ giveMemoryBackWhenIdle();
 (parentPort as MessagePort).on('message', (message: VerifierMessage) => {
   if ('device' in message) devices.set(message.device.id, compactDevice(message.device));
   else {
-    const verified = packBatch(judge(unpackBatch(message.batch)));
+    const verified = judge(message.batch);
     ledger.postMessage(verified satisfies PackedBatch, transferOf(verified));
   }
 });
 
-function judge(batch: EnvelopeBatch): VerifiedBatch {
-  const items = batch.items.map((item) => {
+function judge(batch: PackedBatch): PackedBatch {
+  const refusals: [number, Refusal][] = [];
+  for (let place = 0; place < packedSize(batch); place++) {
+    const item = packedItem(batch, place);
     const device = devices.get(item.device);
     if (device === undefined) throw new Error(`verifier was never told of device ${item.device}`);
     const payload = new Uint8Array(batch.buffer, item.offset, item.length);
@@ -37,10 +40,11 @@ function judge(batch: EnvelopeBatch): VerifiedBatch {
     });
     if (checked.refusal === null) {
       payload.set(checked.signature, ENVELOPE_HEADER_BYTES - SIGNATURE_BYTES);
+    } else {
+      refusals.push([place, checked.refusal]);
     }
-    return { ...item, refusal: checked.refusal };
-  });
-  return { buffer: batch.buffer, items };
+  }
+  return { buffer: batch.buffer, items: batch.items, refusals };
 }
 
 (parentPort as MessagePort).postMessage({ loaded: true });
