@@ -14,7 +14,7 @@ import { keyId, type PublicKey } from './keys.js';
 import { ByteReader, requirePath, u8, u16, u64, writePath } from './reader.js';
 import { SIGNATURE_BYTES, verifySignature } from './signature.js';
 import { TAGS } from './tags.js';
-import { leafHash, type MerkleTree, rootFromInclusionProof } from './tree.js';
+import { leafHash, type MerkleTree, rootFromInclusionProof, type WrittenProof } from './tree.js';
 
 /** What a gateway answers for one statement. */
 export type Outcome =
@@ -243,6 +243,7 @@ export function receiptBytes({ tree, index, entry }: ReceiptPlace): number {
  *
  * @param front as {@link receiptFront} gives it.
  * @param bodyBytes as {@link encodeReceiptBody} gives them.
+ * @param before a receipt that stands in `bytes` already; of one that is near it most of both paths is copied.
  */
 export function writeReceipt(
   bytes: Uint8Array,
@@ -250,16 +251,39 @@ export function writeReceipt(
   front: Uint8Array,
   bodyBytes: Uint8Array,
   { tree, index, entry }: ReceiptPlace,
+  before: { readonly place: ReceiptPlace; readonly at: number } | null = null,
 ): number {
   bytes.set(front, at);
   bytes.set(bodyBytes, at + BODY_AT);
   writeUint32(bytes, at + PATHS_AT - 4, index);
+  const near = before === null ? NO_PATHS : pathsOf(bytes, before.at, before.place);
   const pathAt = at + PATHS_AT;
-  const pathEnd = tree.writeProof(index, bytes, pathAt + 1);
+  const known = before?.place.tree === tree ? near.path : null;
+  const pathEnd = tree.writeProof(index, bytes, pathAt + 1, known);
   bytes[pathAt] = (pathEnd - pathAt - 1) / HASH_BYTES;
-  const end = entry === null ? pathEnd + 1 : entry.tree.writeProof(entry.index, bytes, pathEnd + 1);
+  let end = pathEnd + 1;
+  if (entry !== null) {
+    const knownEntry = before?.place.entry?.tree === entry.tree ? near.entryPath : null;
+    end = entry.tree.writeProof(entry.index, bytes, end, knownEntry);
+  }
   bytes[pathEnd] = (end - pathEnd - 1) / HASH_BYTES;
   return end;
+}
+
+const NO_PATHS = { path: null, entryPath: null };
+
+/** Where the two paths of a receipt stand that begins at `at`. */
+function pathsOf(
+  bytes: Uint8Array,
+  at: number,
+  { index, entry }: ReceiptPlace,
+): { path: WrittenProof; entryPath: WrittenProof | null } {
+  const pathAt = at + PATHS_AT + 1;
+  const pathEnd = pathAt + HASH_BYTES * (bytes[pathAt - 1] as number);
+  const path = { index, at: pathAt, end: pathEnd };
+  if (entry === null) return { path, entryPath: null };
+  const entryEnd = pathEnd + 1 + HASH_BYTES * (bytes[pathEnd] as number);
+  return { path, entryPath: { index: entry.index, at: pathEnd + 1, end: entryEnd } };
 }
 
 /**

@@ -186,7 +186,17 @@ describe('MerkleTree', () => {
           const wanted = Buffer.alloc(written.length, 0xcc);
           wanted.set(Buffer.concat(proof), offset);
           const isEqual = Buffer.compare(written, wanted) === 0;
+          // Beside the proof of any other leaf, or its own.
+          const other = (index * 7 + offset) % size;
+          const near = Buffer.alloc(written.length + 32 * 10, 0xcc);
+          const otherEnd = tree.writeProof(other, near, 5);
+          const known = { index: other, at: 5, end: otherEnd };
+          const nearEnd = tree.writeProof(index, near, otherEnd + 3, known);
+          const isSame = near.subarray(otherEnd + 3, nearEnd).equals(Buffer.concat(proof));
+          const isKept = near.subarray(nearEnd).every((byte) => byte === 0xcc);
           if (
+            !isSame ||
+            !isKept ||
             !isEqual ||
             end !== offset + 32 * proof.length ||
             tree.proofLength(index) !== proof.length

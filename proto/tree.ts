@@ -26,6 +26,13 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   return sha256(NODE_PREFIX, left, right);
 }
 
+/** An inclusion proof as bytes: the leaf that it is of, and where its hashes begin and end. */
+export interface WrittenProof {
+  readonly index: number;
+  readonly at: number;
+  readonly end: number;
+}
+
 /**
  * A whole tree in memory, for many proofs: every level, leaves first. A node without a right neighbour moves
  * up unchanged, which gives the same root as RFC 9162's recursive definition.
@@ -103,15 +110,32 @@ export class MerkleTree {
    * Writes the hashes of {@link inclusionProof} one after the other: for many proofs, an object for each hash would
    * cost more than all the rest.
    *
+   * @param known a proof of this tree that stands in `target` already: what both have in common, for neighbours all but
+   * the lowest hashes, is copied in one go.
    * @returns where they end.
    */
-  writeProof(index: number, target: Uint8Array, offset: number): number {
+  writeProof(
+    index: number,
+    target: Uint8Array,
+    offset: number,
+    known: WrittenProof | null = null,
+  ): number {
     this.#requireIndex(index);
     let to = offset;
     let at = index;
+    let knownIndex = known?.index ?? -1;
+    let knownAt = known?.at ?? 0;
     for (const level of this.#levels) {
-      const from = (at % 2 === 0 ? at + 1 : at - 1) * HASH_BYTES;
-      if (from >= 0 && from < level.length) {
+      if (known !== null) {
+        if (at === knownIndex) {
+          target.copyWithin(to, knownAt, known.end);
+          return to + known.end - knownAt;
+        }
+        if (siblingAt(level, knownIndex) !== NONE) knownAt += HASH_BYTES;
+        knownIndex = half(knownIndex);
+      }
+      const from = siblingAt(level, at);
+      if (from !== NONE) {
         for (let k = 0; k < HASH_BYTES; k++) target[to + k] = level[from + k] as number;
         to += HASH_BYTES;
       }
@@ -125,6 +149,14 @@ export class MerkleTree {
       throw new RangeError(`leaf index must be within 0..${this.size - 1}, got ${index}`);
     }
   }
+}
+
+const NONE = -1;
+
+/** Where the hash beside the one at `index` stands in a level, or {@link NONE}. */
+function siblingAt(level: Uint8Array, index: number): number {
+  const at = (index % 2 === 0 ? index + 1 : index - 1) * HASH_BYTES;
+  return at < level.length ? at : NONE;
 }
 
 function inOnePiece(hashes: readonly Uint8Array[]): Uint8Array {

@@ -5,6 +5,7 @@ import {
   MerkleTree,
   RECEIPT_BODY_BYTES,
   type ReceiptBody,
+  type ReceiptPlace,
   receiptBytes,
   receiptFront,
   writeReceipt,
@@ -121,8 +122,11 @@ export class ReceiptMaker {
     const lengths = places.map(receiptBytes);
     const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
     let at = 0;
+    let before: { place: ReceiptPlace; at: number } | null = null;
     for (const place of places) {
-      at = writeReceipt(bytes, at, front, answers.body(place.index), place);
+      const end: number = writeReceipt(bytes, at, front, answers.body(place.index), place, before);
+      before = { place, at };
+      at = end;
     }
     return { bytes, lengths };
   }

@@ -66,12 +66,12 @@ describe('writing a dataset folder', () => {
   it('writes the same bytes from the same rows, whatever kind of iterable gives them', async () => {
     const first = await contents((await writeDatasetFolder(options, rows)).directory);
     const other = await mkdtemp(join(tmpdir(), 'waystone-writer-'));
-    async function* walk() {
+    function* walk() {
       yield* rows;
     }
     const second = await writeDatasetFolder(
       { ...options, parent: other, didOf: async (id) => didOfKeys(keys)(id) },
-      { [Symbol.asyncIterator]: walk },
+      { [Symbol.iterator]: walk },
     );
     expect(await contents(second.directory)).toEqual(first);
     await rm(other, { recursive: true });

@@ -56,7 +56,7 @@ export interface DatasetRow {
 }
 
 /** Rows that can be walked twice, each time the same: the frames' sizes stand before the frames in their file. */
-export type DatasetRows = Iterable<DatasetRow> | AsyncIterable<DatasetRow>;
+export type DatasetRows = Iterable<DatasetRow>;
 
 export interface WrittenDataset {
   /** Root of the tree over the entries, 32 bytes. */
@@ -104,7 +104,7 @@ export async function prepareDatasetFolder(
   rows: DatasetRows,
 ): Promise<PreparedDataset> {
   const { identity, parent } = options;
-  const frameSizes = await measure(rows);
+  const frameSizes = Array.from(rows, (row) => row.frames.length);
   if (frameSizes.length === 0) {
     throw new WaystoneError('DATASET_EMPTY', 'a dataset needs at least one entry, got none');
   }
@@ -209,7 +209,7 @@ async function writeRows(
     let index = 0;
     const dids = new Map<string, string>();
     const realm = fromHex(identity.realm);
-    for await (const row of rows) {
+    for (const row of rows) {
       if (row.frames.length !== frameSizes[index]) {
         throw rowFault(
           index,
@@ -266,12 +266,6 @@ function readRow(row: DatasetRow, identity: DatasetIdentity, realm: Uint8Array) 
   const frames = splitFrames(row.frames, statement.count);
   if (frames === null) throw new RangeError(`does not hold exactly ${statement.count} frames`);
   return { entry, statement, frames };
-}
-
-async function measure(rows: DatasetRows): Promise<number[]> {
-  const sizes: number[] = [];
-  for await (const row of rows) sizes.push(row.frames.length);
-  return sizes;
 }
 
 /** Only the fields that belong here, whatever else the caller's object carries. */
