@@ -1,5 +1,6 @@
 import { keyId, type PublicKey, sha256 } from '@waystone/proto';
 import secp256k1 from 'secp256k1/bindings.js';
+import { secp256k1Library } from './secp256k1.js';
 
 /**
  * The gateway's own key. Signatures are deterministic (RFC 6979) with low S, so that the receipt for a resent
@@ -23,7 +24,7 @@ export class GatewayKey {
 
   /** ECDSA over SHA-256 of `message`, raw r ‖ s, 64 bytes. */
   sign(message: Uint8Array): Uint8Array {
-    return secp256k1.ecdsaSign(sha256(message), this.#privateKey).signature;
+    return secp256k1Library().sign(sha256(message), this.#privateKey);
   }
 
   /** For handing the key to a thread of this process. */

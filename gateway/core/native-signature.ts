@@ -2,7 +2,7 @@ import { verify } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { isAcceptedEd25519Point, isLowS, keyObject, type PublicKey, sha256 } from '@waystone/proto';
 import type Sodium from 'sodium-native';
-import { verifySecp256k1 } from './secp256k1.js';
+import { secp256k1Library } from './secp256k1.js';
 
 /**
  * The signature rule of `@waystone/proto`, with the fastest library for each key type: libsecp256k1, libsodium,
@@ -15,7 +15,7 @@ export function verifyNative(key: PublicKey, message: Uint8Array, signature: Uin
   try {
     switch (key.type) {
       case 'secp256k1':
-        return verifySecp256k1(key, sha256(message), signature);
+        return secp256k1Library().verify(key, sha256(message), signature);
       case 'Ed25519':
         if (!isAcceptedEd25519Point(key.bytes)) return false;
         return sodium().crypto_sign_verify_detached(signature, message, key.bytes);
