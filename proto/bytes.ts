@@ -25,7 +25,18 @@ export function fromHex(hex: string): Uint8Array {
 
 /** Whether two byte strings are equal. Not constant time: use it on public values only. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
+  if (a.length !== b.length) return false;
+  if (a.length > SHORT_BYTES_MAX) return Buffer.compare(a, b) === 0;
+  for (let k = 0; k < a.length; k++) if (a[k] !== b[k]) return false;
+  return true;
+}
+
+/** Up to here a loop takes less than a call of the runtime: ids, hashes and tags. */
+const SHORT_BYTES_MAX = 64;
+
+export function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  for (let k = 0; k < prefix.length; k++) if (bytes[k] !== prefix[k]) return false;
+  return true;
 }
 
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {

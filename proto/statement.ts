@@ -1,9 +1,9 @@
 import {
-  equalBytes,
   readUint32,
   readUint53,
   requireInteger,
   requireLength,
+  startsWith,
   UINT53_MAX,
   viewOf,
   writeUint32,
@@ -101,9 +101,9 @@ export function readStatement(
   bytes: Uint8Array,
 ): { statement: Statement; fault?: never } | { fault: StatementFault; statement?: never } {
   requireLength('statement', bytes, STATEMENT_BYTES);
-  const tag = bytes.subarray(0, TAG_BYTES);
-  if (!equalBytes(tag, TAGS.statement)) {
-    return { fault: { code: 'VERSION_UNSUPPORTED', got: JSON.stringify(printable(tag)) } };
+  if (!startsWith(bytes, TAGS.statement)) {
+    const tag = printable(bytes.subarray(0, TAG_BYTES));
+    return { fault: { code: 'VERSION_UNSUPPORTED', got: JSON.stringify(tag) } };
   }
   const timeBase = bytes[102] as number;
   const flags = bytes[103] as number;
