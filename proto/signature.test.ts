@@ -122,6 +122,24 @@ describe('verifySignature', () => {
   });
 });
 
+describe('isLowS', () => {
+  it.each([
+    ['secp256k1', '7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0'],
+    ['P-256', '7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8'],
+  ] as const)('draws the line at half the order of %s', (type, half) => {
+    const withS = (s: string) => new Uint8Array(Buffer.from('11'.repeat(32) + s, 'hex'));
+    const next = (BigInt(`0x${half}`) + 1n).toString(16);
+    const verdicts = [
+      `00${'ff'.repeat(31)}`,
+      `7e${'ff'.repeat(31)}`,
+      half,
+      next,
+      `80${'00'.repeat(31)}`,
+    ].map((s) => isLowS(type, withS(s)));
+    expect(verdicts).toEqual([true, true, true, false, false]);
+  });
+});
+
 describe('normaliseSignature', () => {
   it.each(ECDSA_TYPES)('gives both twins of a %s signature the same low form', (type) => {
     const key = testKeyNamed(type, 'twins');
