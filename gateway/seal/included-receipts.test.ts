@@ -62,11 +62,11 @@ async function hexOf(...what: Parameters<typeof chunksOf>): Promise<ChunkInHex[]
   return inHex(await chunksOf(...what));
 }
 
-/** What the receipts of the entries at `indexes` are by the format: trees of 256 answers, each signed once. */
+/** What the receipts of the entries at `indexes` are by the format: trees of 64 answers, each signed once. */
 function chunksByParts(indexes: readonly number[], asked: readonly string[]): ChunkInHex[] {
   const chunks: IncludedChunk[] = [];
-  for (let first = 0; first < indexes.length; first += 256) {
-    const own = indexes.slice(first, first + 256);
+  for (let first = 0; first < indexes.length; first += 64) {
+    const own = indexes.slice(first, first + 64);
     const bodies = own.map((index) => {
       const { statementBytes, entry } = rows[index] as TestRow;
       return encodeReceiptBody({
@@ -114,7 +114,7 @@ describe('included receipts', () => {
     { name: 'two devices in another order', places: [2, 0] },
     { name: 'one device', places: [1] },
   ])(
-    'of $name say every entry of theirs once, in order, 256 under a signature',
+    'of $name say every entry of theirs once, in order, 64 under a signature',
     async ({ places }) => {
       const asked = places.map((place) => ids[place] as string);
       const wanted = chunksByParts(entriesOf(...places), asked);
@@ -127,8 +127,8 @@ describe('included receipts', () => {
 
   it.each([
     { name: 'a few', indexes: [1, 5, 255, 256, 1023, 1024, ENTRIES - 1] },
-    { name: 'more than 256', indexes: all.filter((index) => index % 3 !== 1) },
-    { name: 'exactly 256', indexes: all.slice(700, 956) },
+    { name: 'more than 64', indexes: all.filter((index) => index % 3 !== 1) },
+    { name: 'exactly 64', indexes: all.slice(700, 764) },
     { name: 'those in no order and named twice', indexes: [900, 3, 900, 600] },
     { name: 'some that no dataset has', indexes: [2, ENTRIES, ENTRIES + 1, -1] },
   ])('of chosen entries are of these alone: $name', async ({ indexes }) => {

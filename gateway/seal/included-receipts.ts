@@ -4,7 +4,7 @@ import type { Offender } from '../core/withdrawal.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 
 /** Receipts under one signature; also how many go from thread to thread, and out, at a time. */
-const RECEIPTS_EACH = 256;
+const RECEIPTS_EACH = 64;
 
 /** Some `included` receipts of a dataset, in its order. */
 export interface IncludedChunk {
