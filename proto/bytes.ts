@@ -34,6 +34,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 /** Up to here a loop takes less than a call of the runtime: ids, hashes and tags. */
 const SHORT_BYTES_MAX = 64;
 
+/** Whether the first bytes of `bytes` are `prefix`. */
 export function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
   for (let k = 0; k < prefix.length; k++) if (bytes[k] !== prefix[k]) return false;
   return true;

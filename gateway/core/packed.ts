@@ -41,24 +41,6 @@ export function packEnvelopes(envelopes: readonly ArrivedEnvelope[]): PackedBatc
   return { buffer: bytes.buffer, items, refusals: [] };
 }
 
-/** Number of envelopes in a batch. */
-export function packedSize({ items }: PackedBatch): number {
-  return items.length / ITEM_NUMBERS;
-}
-
-/** The envelope at a place of a batch. */
-export function packedItem({ items }: PackedBatch, place: number): EnvelopeItem {
-  const at = place * ITEM_NUMBERS;
-  return {
-    ticket: items[at] as number,
-    device: items[at + 1] as number,
-    offset: items[at + 2] as number,
-    length: items[at + 3] as number,
-    receivedAtUs: items[at + 4] as number,
-    clockTrusted: items[at + 5] === 1,
-  };
-}
-
 export function unpackBatch(packed: PackedBatch): VerifiedBatch {
   const { buffer, items: numbers } = packed;
   const refusals = new Map(packed.refusals);

@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 
 /** Takes what a socket has read: a view that is good until it returns, since the next socket is read into the same bytes. */
-export type TakeRead = (socket: Socket, chunk: Buffer) => void;
+type TakeRead = (socket: Socket, chunk: Buffer) => void;
 
 /** The fields of a socket that hold its `onread` option, as Node's `net` names them. */
 interface OnReadFields {

@@ -3,7 +3,7 @@ import { Answers, type EntryPlace, type ReceiptMaker } from '../core/receipt-mak
 import type { Offender } from '../core/withdrawal.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 
-/** Receipts under one signature; also how many go from thread to thread, and out, at a time. */
+/** Receipts under one signature; also how many go from thread to thread, and out, at a time: PUBACKs wait behind them. */
 const RECEIPTS_EACH = 64;
 
 /** Some `included` receipts of a dataset, in its order. */

@@ -3,7 +3,7 @@ import { ENVELOPE_HEADER_BYTES, SIGNATURE_BYTES } from '@waystone/proto';
 import { compactDevice } from '../core/device-record.js';
 import { giveMemoryBackWhenIdle } from '../core/idle-memory.js';
 import { verifyNative } from '../core/native-signature.js';
-import { type PackedBatch, packedItem, packedSize, transferOf } from '../core/packed.js';
+import { type PackedBatch, transferOf, unpackBatch } from '../core/packed.js';
 import type { DeviceRecord } from '../core/ports.js';
 import type { Refusal } from '../core/refusal.js';
 import { checkEnvelope } from './check.js';
@@ -25,8 +25,7 @@ giveMemoryBackWhenIdle();
 
 function judge(batch: PackedBatch): PackedBatch {
   const refusals: [number, Refusal][] = [];
-  for (let place = 0; place < packedSize(batch); place++) {
-    const item = packedItem(batch, place);
+  for (const [place, item] of unpackBatch(batch).items.entries()) {
     const device = devices.get(item.device);
     if (device === undefined) throw new Error(`verifier was never told of device ${item.device}`);
     const payload = new Uint8Array(batch.buffer, item.offset, item.length);
