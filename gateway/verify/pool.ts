@@ -8,6 +8,8 @@ export interface VerifierData {
   readonly streams: readonly number[];
   /** Where verified batches go. */
   readonly ledger: MessagePort;
+  /** One number, which the verifier counts up with each envelope that it has judged, modulo 2^32. */
+  readonly judged: Int32Array;
 }
 
 export type VerifierMessage = { device: DeviceRecord } | { batch: PackedBatch };
@@ -21,6 +23,9 @@ const ENVELOPES_OUT_MIN = 256;
 const BATCH_ENVELOPES_MAX = 512;
 const BATCH_BYTES_MAX = 1024 * 1024;
 
+/** Envelopes that wait for one verifier before another gets the next: each batch costs a message there and one on. */
+const ENVELOPES_TOGETHER = 8;
+
 interface Verifier {
   readonly worker: Worker;
   /** Resolves when its code is loaded, or it is gone. */
@@ -29,17 +34,31 @@ interface Verifier {
   /** Envelopes of each batch that is out, the oldest first, counted down as they are decided. */
   readonly batchesOut: number[];
   envelopesOut: number;
+  /** Envelopes that it was sent in all, and as many of them as it has judged. */
+  sent: number;
+  readonly judged: Int32Array;
+  /** Devices that it knows: a fleet is mostly silent, and a record takes half a kilobyte. */
+  readonly told: Set<number>;
+}
+
+/** The envelopes of a device that are not decided yet, and where they go. */
+interface Course {
+  verifier: Verifier;
+  envelopes: number;
 }
 
 /**
- * The verifier threads. A device's envelopes always go to the same one, which keeps their order. Payloads are
- * copied once, into a batch buffer of ours that is handed from thread to thread.
+ * The verifier threads. An envelope goes where least waits, but to the same verifier as those of its device that are not
+ * decided yet, which keeps their order. Payloads are copied once, into a batch buffer of ours that is handed from thread
+ * to thread.
  */
 export class VerifierPool {
   readonly #verifiers: Verifier[] = [];
   readonly #deviceOf: (id: number) => DeviceRecord;
-  /** Devices whose verifiers know them: a fleet is mostly silent, and a record takes half a kilobyte. */
-  readonly #told = new Set<number>();
+  /** By device, of all whose envelopes came. */
+  readonly #courses = new Map<number, Course>();
+  /** The verifier that got the last envelope that was free to go anywhere. */
+  #filling: Verifier;
   /** Ports for the ledger's thread, one for each verifier. */
   readonly ledgerPorts: MessagePort[] = [];
 
@@ -56,10 +75,12 @@ export class VerifierPool {
     this.#deviceOf = deviceOf;
     for (let k = 0; k < options.threads; k++) {
       const { port1, port2 } = new MessageChannel();
+      const judged = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
       const data: VerifierData = {
         realm: options.realm,
         streams: options.streams,
         ledger: port1,
+        judged,
       };
       const worker = startThread(import.meta.url, 'worker.js', {
         workerData: data,
@@ -70,21 +91,33 @@ export class VerifierPool {
         worker.once('message', () => resolve());
         worker.once('exit', () => resolve());
       });
-      this.#verifiers.push({ worker, loaded, waiting: [], batchesOut: [], envelopesOut: 0 });
+      this.#verifiers.push({
+        worker,
+        loaded,
+        waiting: [],
+        batchesOut: [],
+        envelopesOut: 0,
+        sent: 0,
+        judged,
+        told: new Set(),
+      });
       this.ledgerPorts.push(port2);
     }
+    this.#filling = this.#verifiers[0] as Verifier;
   }
 
   /** A device was enrolled, or its record has changed. */
   changed(device: DeviceRecord): void {
-    if (this.#told.has(device.id)) this.#tell(device);
+    for (const verifier of this.#verifiers) {
+      if (verifier.told.has(device.id)) tell(verifier, device);
+    }
   }
 
   /** Takes an envelope; its payload is held until it is copied into a batch, and must not change until then. */
   submit(envelope: ArrivedEnvelope): void {
     const { device } = envelope;
-    if (!this.#told.has(device)) this.#tell(this.#deviceOf(device));
-    const verifier = this.#verifierOf(device);
+    const verifier = this.#verifierFor(device);
+    if (!verifier.told.has(device)) tell(verifier, this.#deviceOf(device));
     verifier.waiting.push(envelope);
     // Once for all that is read in this turn of the event loop.
     if (verifier.waiting.length === 1) setImmediate(() => this.#send(verifier));
@@ -92,7 +125,9 @@ export class VerifierPool {
 
   /** Says that an envelope of a device was decided, so that its verifier may get more. */
   decided(device: number): void {
-    const verifier = this.#verifierOf(device);
+    const course = this.#courses.get(device) as Course;
+    course.envelopes -= 1;
+    const { verifier } = course;
     const { batchesOut } = verifier;
     verifier.envelopesOut -= 1;
     // The ledger takes a verifier's batches in order.
@@ -115,13 +150,25 @@ export class VerifierPool {
     );
   }
 
-  #verifierOf(device: number): Verifier {
-    return this.#verifiers[device % this.#verifiers.length] as Verifier;
+  /** The verifier of a device's next envelope, which counts as one of its course from here on. */
+  #verifierFor(device: number): Verifier {
+    let course = this.#courses.get(device);
+    if (course === undefined) {
+      course = { verifier: this.#freest(), envelopes: 0 };
+      this.#courses.set(device, course);
+    } else if (course.envelopes === 0) {
+      course.verifier = this.#freest();
+    }
+    course.envelopes += 1;
+    return course.verifier;
   }
 
-  #tell(device: DeviceRecord): void {
-    this.#told.add(device.id);
-    this.#verifierOf(device.id).worker.postMessage({ device } satisfies VerifierMessage);
+  #freest(): Verifier {
+    const { waiting } = this.#filling;
+    if (waiting.length === 0 || waiting.length >= ENVELOPES_TOGETHER) {
+      this.#filling = this.#verifiers.reduce((best, one) => (toDo(one) < toDo(best) ? one : best));
+    }
+    return this.#filling;
   }
 
   #send(verifier: Verifier): void {
@@ -132,10 +179,21 @@ export class VerifierPool {
       const taken = takeBatch(verifier.waiting);
       verifier.batchesOut.push(taken.length);
       verifier.envelopesOut += taken.length;
+      verifier.sent = (verifier.sent + taken.length) | 0;
       const batch = packEnvelopes(taken);
       verifier.worker.postMessage({ batch } satisfies VerifierMessage, transferOf(batch));
     }
   }
+}
+
+/** Envelopes that a verifier has not judged yet. */
+function toDo({ waiting, sent, judged }: Verifier): number {
+  return waiting.length + ((sent - Atomics.load(judged, 0)) | 0);
+}
+
+function tell({ worker, told }: Verifier, device: DeviceRecord): void {
+  told.add(device.id);
+  worker.postMessage({ device } satisfies VerifierMessage);
 }
 
 function takeBatch(waiting: ArrivedEnvelope[]): ArrivedEnvelope[] {

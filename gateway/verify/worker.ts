@@ -10,7 +10,7 @@ import { checkEnvelope } from './check.js';
 import type { VerifierData, VerifierMessage } from './pool.js';
 
 /** A verifier's thread: judges batches of envelopes and passes them straight on to the ledger. */
-const { realm, streams, ledger } = workerData as VerifierData;
+const { realm, streams, ledger, judged } = workerData as VerifierData;
 const devices = new Map<number, DeviceRecord>();
 
 giveMemoryBackWhenIdle();
@@ -42,6 +42,7 @@ function judge(batch: PackedBatch): PackedBatch {
     } else {
       refusals.push([place, checked.refusal]);
     }
+    Atomics.add(judged, 0, 1);
   }
   return { buffer: batch.buffer, items: batch.items, refusals };
 }
