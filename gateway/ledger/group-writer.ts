@@ -18,8 +18,8 @@ export const REDO_LIMITS = {
   groupEnvelopesMax: 1024,
   /** How long rows may wait for the commit of their transaction, ms. */
   openMsMax: 100,
-  /** A group that begins so long after the last one had ended is alone: nothing will share its commit, ms. */
-  pauseMsMax: 1,
+  /** A group that begins so long after the last one had ended comes alone: few will share its commit, ms. */
+  pauseMsMax: 20,
 } as const;
 
 /** The ledger's tables and files, as far as what is stored changes them. */
