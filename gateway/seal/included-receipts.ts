@@ -6,7 +6,7 @@ import { DatasetReader } from '../dataset/folder-reader.js';
 /** Receipts under one signature; also how many go from thread to thread, and out, at a time: PUBACKs wait behind them. */
 const RECEIPTS_EACH = 64;
 
-/** Some `included` receipts of a dataset, in its order. */
+/** Some `included` receipts of a dataset, those of each device in its order. */
 export interface IncludedChunk {
   /** For each receipt its device's place in the list that was asked for, and its length in bytes. */
   readonly places: readonly number[];
@@ -73,7 +73,10 @@ export async function* withdrawnReceipts(
   }
 }
 
-/** Receipts for the entries of devices that `answer` has one for. */
+/**
+ * Receipts for the entries of devices that `answer` has one for. What a device has in a run of entries comes together, and
+ * so leaves in one write: devices that send in turn would get one for each receipt.
+ */
 async function* receiptsOf(
   dataset: DatasetReader,
   receiptMaker: ReceiptMaker,
@@ -93,10 +96,13 @@ async function* receiptsOf(
     return made;
   };
   for await (const run of dataset.runs()) {
+    const wanted: { place: number; index: number; entry: Buffer }[] = [];
     for (const [k, entry] of run.entries.entries()) {
       const place = placeOf.get(entry.toString('hex', DEVICE_AT, DEVICE_END));
-      if (place === undefined) continue;
-      const made = answer(run.first + k);
+      if (place !== undefined) wanted.push({ place, index: run.first + k, entry });
+    }
+    for (const { place, index, entry } of wanted.sort((a, b) => a.place - b.place)) {
+      const made = answer(index);
       if (made === null) continue;
       places.push(place);
       entries.push(made.place);
