@@ -47,14 +47,21 @@ export function machine(): Machine {
       return '';
     }
   };
-  const isChanged = git('status', '--porcelain', '--untracked-files=no') !== '';
+  const changes = git(
+    'status',
+    '--porcelain',
+    '--untracked-files=no',
+    '--',
+    '.',
+    ':!test/bench/results',
+  );
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
     node: process.version,
-    commit: `${git('rev-parse', '--short', 'HEAD')}${isChanged ? ' and changes' : ''}`,
+    commit: `${git('rev-parse', '--short', 'HEAD')}${changes && ' and changes'}`,
     date: new Date().toISOString().slice(0, 10),
     command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
   };
