@@ -140,6 +140,7 @@ const calls = {
    * Sends at a fixed rate over all devices in turn, whatever is unanswered.
    *
    * @param seconds how long; answers are measured after the first second.
+   * @throws Error where a connection was closed, or too few envelopes were signed: what was measured would not be that rate.
    */
   pace: async ({ rate, seconds }: { rate: number; seconds: number }): Promise<Latencies> => {
     latencies = { acknowledged: [], receipted: [] };
@@ -158,7 +159,10 @@ const calls = {
       }
       const at = sent % devices.length;
       const client = devices[at]?.client;
-      if (client == null || client.isClosed || client.sent >= client.packets) break;
+      if (client == null || client.isClosed) throw new Error('a connection was closed while paced');
+      if (client.sent >= client.packets) {
+        throw new Error(`all ${sent} envelopes are sent, ${nowMs.toFixed(0)} ms after the start`);
+      }
       (intended[at] as Float64Array)[client.sent] = startMs + dueMs;
       client.sendNext();
       sent += 1;
