@@ -48,9 +48,10 @@ async function withDevices(count: number, quick: boolean): Promise<GrowthPoint> 
     framesEach: 16,
     connections: count,
     window: Math.max(1, Math.min(32, Math.round(800 / count))),
-    warmUpSeconds: 2,
+    // A verifier gets the record of each device once, before its first envelope there.
+    warmUpSeconds: quick ? 2 : 8,
     seconds: quick ? 3 : 6,
-    envelopes: Math.max(count * 8, quick ? 30_000 : 60_000),
+    envelopes: quick ? 30_000 : 240_000,
   });
   return { count, cpuUsPerFrame: cpu.gateway };
 }
