@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { BenchGateway } from '../gateway-process.js';
-import { connectLoad, openTo, runIngest } from '../gateway-run.js';
+import { connectLoad, openTo } from '../gateway-run.js';
 import { cpuUsOf } from '../machine.js';
 import { ONE_BATCH } from '../stored-run.js';
 
@@ -41,19 +41,37 @@ export async function benchGrowth(options: {
   return { devices, storedFrames, datasets };
 }
 
-/** Each device on a connection of its own. */
-async function withDevices(count: number, quick: boolean): Promise<GrowthPoint> {
-  const { cpu } = await runIngest({
+/** Each device on a connection of its own, all of them together always at the same rate. */
+async function withDevices(devices: number, quick: boolean): Promise<GrowthPoint> {
+  const rate = quick ? 2_000 : 5_000;
+  const framesEach = 16;
+  // A verifier gets the record of each device once, before its first envelope there.
+  const warmUpSeconds = quick ? 2 : 8;
+  const measuredSeconds = quick ? 3 : 6;
+  const seconds = warmUpSeconds + measuredSeconds + 1;
+  const gateway = await BenchGateway.start(await BenchGateway.makeHome(), { set: openTo(devices) });
+  const { load } = await connectLoad(gateway, {
     keyType: 'Ed25519',
-    framesEach: 16,
-    connections: count,
-    window: Math.max(1, Math.min(32, Math.round(800 / count))),
-    // A verifier gets the record of each device once, before its first envelope there.
-    warmUpSeconds: quick ? 2 : 8,
-    seconds: quick ? 3 : 6,
-    envelopes: quick ? 30_000 : 240_000,
+    framesEach,
+    devices,
+    envelopesEach: Math.ceil((rate * seconds) / devices) + 1,
   });
-  return { count, cpuUsPerFrame: cpu.gateway };
+  try {
+    const cpuUsPerFrame = async (): Promise<number> => {
+      await delay(warmUpSeconds * 1000);
+      const cpuBeforeUs = cpuUsOf(gateway.pid);
+      const before = await load.calls.count();
+      await delay(measuredSeconds * 1000);
+      const after = await load.calls.count();
+      const frames = (after.acknowledged - before.acknowledged) * framesEach;
+      return (cpuUsOf(gateway.pid) - cpuBeforeUs) / frames;
+    };
+    const [measured] = await Promise.all([cpuUsPerFrame(), load.calls.pace({ rate, seconds })]);
+    return { count: devices, cpuUsPerFrame: measured };
+  } finally {
+    load.kill();
+    await gateway.remove();
+  }
 }
 
 /** One gateway that is filled, measured over what it takes next after each power of ten. */
