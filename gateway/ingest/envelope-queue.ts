@@ -12,8 +12,11 @@ export interface QueueLimits {
   readonly inFlightBytesMax: number;
 }
 
-/** Devices whose lines are kept though they are empty: entries that come and go are what {@link TicketTable} avoids. */
-const LINES_KEPT = 1_024;
+/**
+ * Devices whose lines are kept though they are empty, 3 MB of them: entries that come and go are what {@link TicketTable}
+ * avoids.
+ */
+const LINES_KEPT = 16_384;
 
 /** Why a source is not read. */
 const FULL = { itself: 1, device: 2, total: 4 } as const;

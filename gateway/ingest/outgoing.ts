@@ -12,8 +12,11 @@ export function topicField(topic: string): Uint8Array {
 
 /** Packets for one client that leave together, in one write. */
 export class Outgoing {
-  /** Packet ids of PUBACKs, and topic and payload of PUBLISHes in turn. */
-  #parts: (number | Uint8Array)[] = [];
+  /**
+   * Packet ids of PUBACKs, and topic and payload of PUBLISHes in turn. One array for good: a connection's array is of the
+   * old generation before its next packet comes, and after it was let go no scavenge would free what it held last.
+   */
+  readonly #parts: (number | Uint8Array)[] = [];
   #sizeBytes = 0;
 
   get sizeBytes(): number {
@@ -59,7 +62,7 @@ export class Outgoing {
       bytes.set(payload, at);
       at += payload.length;
     }
-    this.#parts = [];
+    parts.length = 0;
     this.#sizeBytes = 0;
     return bytes;
   }
