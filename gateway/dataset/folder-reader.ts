@@ -17,6 +17,7 @@ import {
   viewOf,
 } from '@waystone/proto';
 import { messageOf, WaystoneError } from '../core/errors.js';
+import type { WrittenDataset } from './folder-writer.js';
 
 /** Entries read at once when all are walked: 280 KiB. */
 const ENTRIES_PER_READ = 1024;
@@ -60,13 +61,17 @@ export class DatasetReader {
   /**
    * Opens a folder; call {@link close} when done.
    *
+   * @param known its manifest, for whoever has just written it: with thousands of devices, reading it takes longer than
+   *   walking the entries.
    * @throws WaystoneError DATASET_NOT_FOUND when there is none, DATASET_DAMAGED when it cannot be read.
    */
-  static async open(directory: string): Promise<DatasetReader> {
+  static async open(
+    directory: string,
+    known: Pick<WrittenDataset, 'manifest' | 'manifestBytes'> | null = null,
+  ): Promise<DatasetReader> {
     const opened: FileHandle[] = [];
     try {
-      const manifestBytes = new Uint8Array(await readFile(join(directory, DATASET_FILES.manifest)));
-      const manifest = decodeManifest(manifestBytes);
+      const { manifest, manifestBytes } = known ?? (await readManifest(directory));
       const entries = await openFile(directory, DATASET_FILES.entries);
       opened.push(entries);
       const entriesBytes = (await entries.stat()).size;
@@ -149,9 +154,11 @@ export class DatasetReader {
   }
 
   /** All entries in order, some at a time: a turn of the event loop for each would take as long as most work on one. */
-  async *runs(): AsyncGenerator<{ readonly first: number; readonly entries: readonly Buffer[] }> {
-    for (let first = 0; first < this.count; first += ENTRIES_PER_READ) {
-      const count = Math.min(ENTRIES_PER_READ, this.count - first);
+  async *runs(
+    entriesEach = ENTRIES_PER_READ,
+  ): AsyncGenerator<{ readonly first: number; readonly entries: readonly Buffer[] }> {
+    for (let first = 0; first < this.count; first += entriesEach) {
+      const count = Math.min(entriesEach, this.count - first);
       const bytes = await this.#read(this.#entries, first * ENTRY_BYTES, count * ENTRY_BYTES);
       const chunk = Buffer.from(bytes.buffer);
       const entries = Array.from({ length: count }, (_, k) =>
@@ -220,6 +227,13 @@ export class DatasetReader {
       throw damaged(this.directory, cause);
     }
   }
+}
+
+async function readManifest(
+  directory: string,
+): Promise<Pick<WrittenDataset, 'manifest' | 'manifestBytes'>> {
+  const manifestBytes = new Uint8Array(await readFile(join(directory, DATASET_FILES.manifest)));
+  return { manifest: decodeManifest(manifestBytes), manifestBytes };
 }
 
 async function openFile(directory: string, name: string): Promise<FileHandle> {

@@ -11,7 +11,7 @@ export interface Watched {
   };
   /** Longest silence between two packets after CONNECT, ms. */
   readonly silenceMaxMs: number;
-  /** What was seen last time: {@link Watched.guard.sentBytes}, and when that last grew. */
+  /** {@link Watched.guard.sentBytes} when something last waited; and when that was seen to grow, or nothing to wait. */
   sentBytes: number;
   sentAtMs: number;
 }
@@ -37,7 +37,8 @@ export function silenceMaxMs(keepAliveSeconds: number, limits: SilenceLimits): n
 /** Whether a connection has to end now. Called every second or so for each, it notes what was sent. */
 export function overdue(watched: Watched, nowMs: number, limits: SilenceLimits): Overdue | null {
   const { guard } = watched;
-  if (guard.unsentBytes === 0 || guard.sentBytes > watched.sentBytes) {
+  if (guard.unsentBytes === 0) watched.sentAtMs = nowMs;
+  else if (guard.sentBytes > watched.sentBytes) {
     watched.sentBytes = guard.sentBytes;
     watched.sentAtMs = nowMs;
   } else if (nowMs - watched.sentAtMs > limits.slowReaderSeconds * 1000) return 'slow reader';

@@ -1,10 +1,10 @@
 import {
   type Code,
+  HASH_BYTES,
   type ReceiptBody,
   sha256,
   statementBytesOf,
   statementHash,
-  toHex,
 } from '@waystone/proto';
 import { messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -49,18 +49,18 @@ export interface ReceiptSenderDeps {
   readonly send: (device: number, receipt: Uint8Array) => boolean;
   readonly connected: () => readonly DeviceRecord[];
   /**
-   * The `included` receipts of devices (key ids in hex) in a sealed dataset, a chunk at a time; of all their
-   * entries, or of those at `indexes`.
+   * The `included` receipts of devices (key ids, one after the other) in a sealed dataset, a chunk at a time; of all
+   * their entries, or of those at `indexes`.
    */
   readonly included: (
     root: string,
-    devices: string[],
+    devices: Uint8Array,
     indexes: number[] | null,
   ) => AsyncIterable<ReceiptChunk>;
   /** Likewise the `final` receipts of entries that get no DAT. */
   readonly withdrawn: (
     root: string,
-    devices: string[],
+    devices: Uint8Array,
     offenders: readonly Offender[],
   ) => AsyncIterable<ReceiptChunk>;
   /** EIP-155 id of the chain, or 0. */
@@ -119,7 +119,7 @@ export class ReceiptSender {
   /** Tells the connected devices which of their entries get no DAT, and why. */
   async withdrawn(root: string, offenders: readonly Offender[]): Promise<void> {
     const devices = this.#deps.connected();
-    const ids = devices.map(({ keyId }) => toHex(keyId));
+    const ids = keyIdsOf(devices);
     await this.#quietly(() =>
       this.#sendChunks(devices, this.#deps.withdrawn(root, ids, offenders)),
     );
@@ -152,8 +152,7 @@ export class ReceiptSender {
     root: string,
     indexes: number[] | null,
   ): Promise<void> {
-    const ids = devices.map(({ keyId }) => toHex(keyId));
-    await this.#sendChunks(devices, this.#deps.included(root, ids, indexes));
+    await this.#sendChunks(devices, this.#deps.included(root, keyIdsOf(devices), indexes));
   }
 
   async #sendChunks(
@@ -204,4 +203,11 @@ export class ReceiptSender {
       this.#deps.logger.warn({ error: messageOf(error) }, 'receipts could not be sent');
     }
   }
+}
+
+/** The key ids of devices, one after the other. */
+function keyIdsOf(devices: readonly DeviceRecord[]): Uint8Array {
+  const ids = new Uint8Array(devices.length * HASH_BYTES);
+  for (const [k, { keyId }] of devices.entries()) ids.set(keyId, k * HASH_BYTES);
+  return ids;
 }

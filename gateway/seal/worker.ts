@@ -1,7 +1,7 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { type MerkleTree, toHex } from '@waystone/proto';
+import { toHex } from '@waystone/proto';
 import { batchFile, readBatchFile } from '../core/batch-file.js';
 import { crashPoint } from '../core/crash-point.js';
 import { syncFolder } from '../core/durable.js';
@@ -19,6 +19,7 @@ import {
   type DatasetIdentity,
   prepareDatasetFolder,
   publishDatasetFolder,
+  type WrittenDataset,
 } from '../dataset/folder-writer.js';
 import { makeProof, proofToJson } from '../dataset/proof.js';
 import { publishEntries } from '../dataset/published.js';
@@ -40,8 +41,8 @@ const REMOVED_PREFIX = '.removed-';
 
 const included = new Map<number, AsyncGenerator<IncludedChunk>>();
 let lastIncluded = 0;
-/** The tree of the newest dataset, until its `included` receipts are asked for. */
-let newest: { readonly root: string; readonly tree: MerkleTree } | null = null;
+/** The newest dataset, until its `included` receipts are asked for. */
+let newest: WrittenDataset | null = null;
 const datasetsFolder = join(dataFolder, 'datasets');
 
 /** The dataset thread: all work on dataset folders that takes time. */
@@ -62,8 +63,8 @@ const operations = {
     const options = { identity, parent: datasetsFolder, didOf };
     const prepared = await prepareDatasetFolder(options, rows);
     crashPoint('seal:written');
-    const { root, count, manifestHash, manifest, tree } = await publishDatasetFolder(prepared);
-    newest = { root: manifest.root, tree };
+    newest = await publishDatasetFolder(prepared);
+    const { root, count, manifestHash, manifest } = newest;
     const { minUs, maxUs } = manifest.time;
     return { root, count, manifestHash, minTimeUs: minUs, maxTimeUs: maxUs };
   },
@@ -72,26 +73,22 @@ const operations = {
     addCheckpoint(join(datasetsFolder, root), bytes),
 
   /**
-   * Begins to make the `included` receipts of a dataset for devices (key ids in hex); of all their entries, or of
-   * those at `indexes`. @returns its number, for {@link nextIncluded}.
+   * Begins to make the `included` receipts of a dataset for devices (key ids, one after the other); of all their entries,
+   * or of those at `indexes`. @returns its number, for {@link nextIncluded}.
    */
-  openIncluded: (
-    root: string,
-    devices: readonly string[],
-    indexes: readonly number[] | null,
-  ): number => {
+  openIncluded: (root: string, devices: Uint8Array, indexes: readonly number[] | null): number => {
     const number = ++lastIncluded;
-    const tree = newest?.root === root ? newest.tree : null;
-    if (tree !== null) newest = null;
+    const known = newest?.manifest.root === root ? newest : null;
+    if (known !== null) newest = null;
     const folder = join(datasetsFolder, root);
-    included.set(number, includedReceipts(folder, receiptMaker, tree, devices, indexes));
+    included.set(number, includedReceipts(folder, receiptMaker, known, devices, indexes));
     return number;
   },
 
   /** Likewise the `final` receipts of entries that get no DAT. */
   openWithdrawn: (
     root: string,
-    devices: readonly string[],
+    devices: Uint8Array,
     offenders: readonly Offender[],
     chainId: number,
   ): number => {
