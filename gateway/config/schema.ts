@@ -78,7 +78,9 @@ export const CONFIG_SCHEMA = {
         .describe('New connections from one address that need not wait, after a quiet time.'),
       loginsPerMinuteMax: integer(1, 10_000)
         .default(30)
-        .describe('Logins of one device a minute: what two boxes with one key can cost.'),
+        .describe(
+          'Logins of one device a minute, with three hellos each: what two boxes with one key can cost.',
+        ),
       inFlightPerConnectionMax: integer(1, 10_000)
         .default(64)
         .describe(

@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { type FileHandle, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   DATASET_FILES,
@@ -7,20 +6,20 @@ import {
   decodeManifest,
   ENTRY_BYTES,
   framesHeaderBytes,
-  HASH_BYTES,
-  leafHashInto,
   type Manifest,
-  MerkleTree,
   readStatement,
   type Statement,
   splitFrames,
   viewOf,
 } from '@waystone/proto';
-import { messageOf, WaystoneError } from '../core/errors.js';
-import type { WrittenDataset } from './folder-writer.js';
-
-/** Entries read at once when all are walked: 280 KiB. */
-const ENTRIES_PER_READ = 1024;
+import {
+  damaged,
+  EntriesReader,
+  openEntries,
+  openFile,
+  openingFolder,
+  readAt,
+} from './entries-reader.js';
 
 /** Which frame: its device's key id (32 bytes), session (16 bytes), stream and sequence. */
 export interface FramePlace {
@@ -30,19 +29,13 @@ export interface FramePlace {
   readonly sequence: number;
 }
 
-/**
- * Random access to a dataset folder, for proofs and answers. It trusts the folder as far as its shape goes;
- * `audit/` is what checks one.
- */
-export class DatasetReader {
-  readonly directory: string;
+/** A whole dataset folder: random access for proofs and answers, with the trust of an {@link EntriesReader}. */
+export class DatasetReader extends EntriesReader {
   readonly manifest: Manifest;
   /** The manifest's exact bytes. */
   readonly manifestBytes: Uint8Array;
-  readonly #entries: FileHandle;
   readonly #frames: FileHandle;
   readonly #frameOffsets: readonly number[];
-  #tree: Promise<MerkleTree> | undefined;
 
   private constructor(
     directory: string,
@@ -50,10 +43,9 @@ export class DatasetReader {
     manifest: Manifest,
     files: { entries: FileHandle; frames: FileHandle; frameOffsets: readonly number[] },
   ) {
-    this.directory = directory;
+    super(directory, { file: files.entries, count: manifest.entries });
     this.manifestBytes = manifestBytes;
     this.manifest = manifest;
-    this.#entries = files.entries;
     this.#frames = files.frames;
     this.#frameOffsets = files.frameOffsets;
   }
@@ -61,63 +53,38 @@ export class DatasetReader {
   /**
    * Opens a folder; call {@link close} when done.
    *
-   * @param known its manifest, for whoever has just written it: with thousands of devices, reading it takes longer than
-   *   walking the entries.
    * @throws WaystoneError DATASET_NOT_FOUND when there is none, DATASET_DAMAGED when it cannot be read.
    */
-  static async open(
-    directory: string,
-    known: Pick<WrittenDataset, 'manifest' | 'manifestBytes'> | null = null,
-  ): Promise<DatasetReader> {
-    const opened: FileHandle[] = [];
-    try {
-      const { manifest, manifestBytes } = known ?? (await readManifest(directory));
-      const entries = await openFile(directory, DATASET_FILES.entries);
-      opened.push(entries);
-      const entriesBytes = (await entries.stat()).size;
-      if (entriesBytes !== manifest.entries * ENTRY_BYTES) {
+  static override open(directory: string): Promise<DatasetReader> {
+    return openingFolder(directory, async (opened) => {
+      const manifestBytes = new Uint8Array(await readFile(join(directory, DATASET_FILES.manifest)));
+      const manifest = decodeManifest(manifestBytes);
+      const { file: entries, count } = await openEntries(directory, opened);
+      if (count !== manifest.entries) {
         throw new RangeError(
-          `entries has ${entriesBytes} bytes, expected ${manifest.entries} of ${ENTRY_BYTES}`,
+          `entries has ${count * ENTRY_BYTES} bytes, expected ${manifest.entries} of ${ENTRY_BYTES}`,
         );
       }
-      const frames = await openFile(directory, DATASET_FILES.frames);
-      opened.push(frames);
+      const frames = await openFile(directory, DATASET_FILES.frames, opened);
       const framesBytes = (await frames.stat()).size;
       const header = await readAt(frames, 0, framesHeaderBytes(manifest.entries));
       const frameOffsets = decodeFramesHeader(header, manifest.entries, framesBytes);
       const files = { entries, frames, frameOffsets };
       return new DatasetReader(directory, manifestBytes, manifest, files);
-    } catch (cause) {
-      for (const handle of opened) await handle.close();
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
-        throw new WaystoneError('DATASET_NOT_FOUND', `${directory} holds no dataset`, { cause });
-      }
-      throw damaged(directory, cause);
-    }
+    });
   }
 
-  async close(): Promise<void> {
-    await this.#entries.close();
+  override async close(): Promise<void> {
+    await super.close();
     await this.#frames.close();
-  }
-
-  /** Number of entries. */
-  get count(): number {
-    return this.manifest.entries;
-  }
-
-  /** The 280 bytes of entry `index`, from 0. @throws RangeError when there is no such entry. */
-  async entry(index: number): Promise<Uint8Array> {
-    this.#requireIndex(index);
-    return this.#read(this.#entries, index * ENTRY_BYTES, ENTRY_BYTES);
   }
 
   /** The frames of entry `index`, length u32 ‖ bytes each. @throws RangeError when there is no such entry. */
   async frameBytes(index: number): Promise<Uint8Array> {
-    this.#requireIndex(index);
+    this.requireIndex(index);
     const start = this.#frameOffsets[index] as number;
     const end = this.#frameOffsets[index + 1] as number;
-    return this.#read(this.#frames, start, end - start);
+    return this.read(this.#frames, start, end - start);
   }
 
   /** The exact bytes of each frame of entry `index`. @throws RangeError when there is no such entry. */
@@ -128,44 +95,6 @@ export class DatasetReader {
       throw damaged(this.directory, new RangeError(`entry ${index} has not ${count} frames`));
     }
     return frames;
-  }
-
-  /** The tree over the entries, made once. */
-  tree(): Promise<MerkleTree> {
-    this.#tree ??= this.#makeTree();
-    return this.#tree;
-  }
-
-  async #makeTree(): Promise<MerkleTree> {
-    const leaves = new Uint8Array(this.count * HASH_BYTES);
-    for await (const { first, entries } of this.runs()) {
-      for (const [k, entry] of entries.entries()) {
-        leafHashInto(entry, leaves, (first + k) * HASH_BYTES);
-      }
-    }
-    return new MerkleTree(leaves);
-  }
-
-  /** All entries in order, as index and bytes. */
-  async *entries(): AsyncGenerator<[index: number, entry: Buffer]> {
-    for await (const { first, entries } of this.runs()) {
-      for (const [k, entry] of entries.entries()) yield [first + k, entry];
-    }
-  }
-
-  /** All entries in order, some at a time: a turn of the event loop for each would take as long as most work on one. */
-  async *runs(
-    entriesEach = ENTRIES_PER_READ,
-  ): AsyncGenerator<{ readonly first: number; readonly entries: readonly Buffer[] }> {
-    for (let first = 0; first < this.count; first += entriesEach) {
-      const count = Math.min(entriesEach, this.count - first);
-      const bytes = await this.#read(this.#entries, first * ENTRY_BYTES, count * ENTRY_BYTES);
-      const chunk = Buffer.from(bytes.buffer);
-      const entries = Array.from({ length: count }, (_, k) =>
-        chunk.subarray(k * ENTRY_BYTES, (k + 1) * ENTRY_BYTES),
-      );
-      yield { first, entries };
-    }
   }
 
   /** The entry that holds a frame, with the frame's index in it, or null. */
@@ -213,54 +142,4 @@ export class DatasetReader {
     }
     return statement;
   }
-
-  #requireIndex(index: number): void {
-    if (!Number.isSafeInteger(index) || index < 0 || index >= this.count) {
-      throw new RangeError(`entry must be within 0..${this.count - 1}, got ${index}`);
-    }
-  }
-
-  async #read(handle: FileHandle, at: number, size: number): Promise<Uint8Array<ArrayBuffer>> {
-    try {
-      return await readAt(handle, at, size);
-    } catch (cause) {
-      throw damaged(this.directory, cause);
-    }
-  }
-}
-
-async function readManifest(
-  directory: string,
-): Promise<Pick<WrittenDataset, 'manifest' | 'manifestBytes'>> {
-  const manifestBytes = new Uint8Array(await readFile(join(directory, DATASET_FILES.manifest)));
-  return { manifest: decodeManifest(manifestBytes), manifestBytes };
-}
-
-async function openFile(directory: string, name: string): Promise<FileHandle> {
-  return open(join(directory, name), constants.O_RDONLY | constants.O_NOFOLLOW);
-}
-
-/** @throws RangeError when the file ends early. */
-async function readAt(
-  handle: FileHandle,
-  position: number,
-  size: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(size);
-  for (let at = 0; at < size; ) {
-    const { bytesRead } = await handle.read(bytes, at, size - at, position + at);
-    if (bytesRead === 0) {
-      throw new RangeError(`file ends at ${position + at}, expected ${position + size} bytes`);
-    }
-    at += bytesRead;
-  }
-  return bytes;
-}
-
-function damaged(directory: string, cause: unknown): WaystoneError {
-  return new WaystoneError(
-    'DATASET_DAMAGED',
-    `dataset ${directory} cannot be read: ${messageOf(cause)}; run \`waystone verify\` on it`,
-    { cause },
-  );
 }

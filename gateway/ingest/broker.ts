@@ -9,13 +9,13 @@ import {
 import { Aedes, type AuthenticateError, type Client } from 'aedes';
 import { writeToStream } from 'mqtt-packet';
 import type { Clock } from '../core/clock.js';
+import { ConcurrencyLimit } from '../core/concurrency-limit.js';
 import type { Config } from '../core/config.js';
 import { messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { Decision, DeviceRecord } from '../core/ports.js';
 import type { RelayRecord } from '../core/relay.js';
 import { AddressLimits } from './address-limits.js';
-import { ConcurrencyLimit } from './concurrency-limit.js';
 import { Connection, type ConnectionSource } from './connection.js';
 import { DeviceRates } from './device-rates.js';
 import { EnvelopeQueue } from './envelope-queue.js';
@@ -533,7 +533,7 @@ export class Broker {
       const copy = new Uint8Array(payload);
       // The client is not read meanwhile: each hello may ask for a thousand receipts, and may name the session
       // of the next envelope.
-      connection.guard.hold('hello', true);
+      this.#holdForHello(connection, device);
       void this.#takeHello(device, copy).then((outcome) => {
         if (outcome === 'failed') connection.end();
         else if (outcome === 'later') {
@@ -579,7 +579,7 @@ export class Broker {
     this.#carriers.set(device.id, { connection, device });
     const copy = new Uint8Array(payload);
     // Not read meanwhile: the next packet may be an envelope of the session that the hello names.
-    connection.guard.hold('hello', true);
+    this.#holdForHello(connection, device);
     void this.#takeHello(device, copy).then((outcome) => {
       if (outcome === 'failed') connection.end();
       else if (outcome === 'taken') connection.sendFor(device, 'config', config(device));
@@ -651,6 +651,14 @@ export class Broker {
     this.sendReceipt(device.id, receipt);
     connection.guard.hold('closing', true);
     setTimeout(() => connection.end(), RETRY_CLOSE_MS).unref();
+  }
+
+  /** Does not read a client while a hello is under way, and not until its device's rate of hellos lets it go on. */
+  #holdForHello(connection: Connection, device: DeviceRecord): void {
+    connection.guard.hold('hello', true);
+    const nowMs = performance.now();
+    const waitMs = this.#rates.hello(device.id, nowMs);
+    if (waitMs > 0) this.#slow(connection, 'rate', nowMs + waitMs);
   }
 
   /** Never rejects. */

@@ -12,7 +12,11 @@ interface Rates {
   readonly messages: TokenBucket;
   readonly bytes: TokenBucket;
   readonly logins: TokenBucket;
+  readonly hellos: TokenBucket;
 }
+
+/** Hellos of a device for each login that it may make: one after it, one when its key is asked for, one that is its will. */
+const HELLOS_PER_LOGIN = 3;
 
 /** Rates of each device, whatever connections it uses. There is one entry for each device that logged in lately. */
 export class DeviceRates {
@@ -36,6 +40,11 @@ export class DeviceRates {
     return false;
   }
 
+  /** Counts a hello, which may ask for a thousand receipts. @returns ms for which the device is not to be read. */
+  hello(device: number, nowMs: number): number {
+    return this.#of(device, nowMs).hellos.take(1, nowMs);
+  }
+
   /** Counts an envelope. @returns ms for which the device is not to be read. */
   envelope(device: number, sizeBytes: number, nowMs: number): number {
     const { messagesPerSecondMax, bytesPerSecondMax } = this.#options;
@@ -49,8 +58,8 @@ export class DeviceRates {
 
   /** Forgets devices whose past no longer matters. */
   sweep(nowMs: number): void {
-    for (const [device, { messages, bytes, logins }] of this.#devices) {
-      if (messages.isFull(nowMs) && bytes.isFull(nowMs) && logins.isFull(nowMs)) {
+    for (const [device, rates] of this.#devices) {
+      if (Object.values(rates).every((bucket: TokenBucket) => bucket.isFull(nowMs))) {
         this.#devices.delete(device);
       }
     }
@@ -63,10 +72,12 @@ export class DeviceRates {
       this.#options;
     const bucket = (perSecond: number): TokenBucket =>
       new TokenBucket(perSecond, perSecond * burstSeconds, nowMs);
+    const perMinute = (most: number): TokenBucket => new TokenBucket(most / 60, most, nowMs);
     const rates = {
       messages: bucket(messagesPerSecondMax),
       bytes: bucket(bytesPerSecondMax),
-      logins: new TokenBucket(loginsPerMinuteMax / 60, loginsPerMinuteMax, nowMs),
+      logins: perMinute(loginsPerMinuteMax),
+      hellos: perMinute(HELLOS_PER_LOGIN * loginsPerMinuteMax),
     };
     this.#devices.set(device, rates);
     return rates;

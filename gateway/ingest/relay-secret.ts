@@ -1,7 +1,7 @@
 import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import { ConcurrencyLimit } from '../core/concurrency-limit.js';
 import type { SecretHash } from '../core/relay.js';
-import { ConcurrencyLimit } from './concurrency-limit.js';
 
 /** 256 random bits, as text that fits any configuration file. */
 const SECRET_CHARS = 43;

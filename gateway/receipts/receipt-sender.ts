@@ -6,6 +6,7 @@ import {
   statementBytesOf,
   statementHash,
 } from '@waystone/proto';
+import { ConcurrencyLimit } from '../core/concurrency-limit.js';
 import { messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { DeviceRecord } from '../core/ports.js';
@@ -25,6 +26,12 @@ const RETRY_AFTER_SECONDS = {
   STOPPING: number;
 };
 
+/** Devices for which receipts of sealed datasets are made at once. */
+const OWED_AT_ONCE = 2;
+
+/** Hellos of one device whose answers may wait for that: a fleet that comes back waits in line, and nobody stands in it often. */
+const OWED_EACH_MAX = 4;
+
 /** Receipts one behind the other; `places` are those of their devices in the list that was asked for. */
 interface ReceiptChunk {
   readonly places: readonly number[];
@@ -40,6 +47,12 @@ interface OwedRow {
   readonly batchIndex: number;
   /** Why its entry gets no DAT, or null. */
   readonly offence: OffenceCode | null;
+}
+
+/** What a device is owed of a batch, for as long as it waits. */
+interface Owed {
+  readonly indexes: number[];
+  readonly offences: { readonly statement: Uint8Array; readonly code: OffenceCode }[];
 }
 
 export interface ReceiptSenderDeps {
@@ -80,6 +93,9 @@ export interface ReceiptSenderDeps {
  */
 export class ReceiptSender {
   readonly #deps: ReceiptSenderDeps;
+  readonly #owed = new ConcurrencyLimit(OWED_AT_ONCE);
+  /** By device, its hellos of which {@link #owed} is not done. */
+  readonly #owedTo = new Map<number, number>();
 
   constructor(deps: ReceiptSenderDeps) {
     this.#deps = deps;
@@ -125,24 +141,33 @@ export class ReceiptSender {
     );
   }
 
-  /** Answers what a hello asked for, as far as it is known by now. */
+  /**
+   * Answers what a hello asked for, as far as it is known by now: with what is in the rows at once, with what is to be made
+   * from datasets when it is the device's turn. Of hellos beyond its share only the rows are answered.
+   */
   async owed(device: DeviceRecord, rows: readonly OwedRow[]): Promise<void> {
-    const byBatch = new Map<number, OwedRow[]>();
-    for (const row of rows) {
-      this.#deps.send(device.id, row.stored);
-      byBatch.set(row.batch, [...(byBatch.get(row.batch) ?? []), row]);
-    }
-    for (const [id, owed] of byBatch) {
-      const indexes = owed.map(({ batchIndex }) => batchIndex);
-      await this.#quietly(async () => {
-        const batch = await this.#deps.batch(id);
-        if (batch?.isSealed !== true || batch.root === null) return;
-        await this.#sendIncluded([device], batch.root, indexes);
-        if (batch.dat !== null) this.#sendFinal(device, batch.root, batch.dat);
-        for (const row of owed) {
-          if (row.offence !== null) this.#sendOffence(device, batch.root, row, row.offence);
-        }
-      });
+    for (const { stored } of rows) this.#deps.send(device.id, stored);
+    const waiting = this.#owedTo.get(device.id) ?? 0;
+    if (rows.length === 0 || waiting >= OWED_EACH_MAX) return;
+    const byBatch = owedByBatch(rows);
+    this.#owedTo.set(device.id, waiting + 1);
+    await this.#owed.run(async () => {
+      for (const [batch, owed] of byBatch) {
+        await this.#quietly(() => this.#sendOwed(device, batch, owed));
+      }
+    });
+    const left = (this.#owedTo.get(device.id) ?? 1) - 1;
+    if (left === 0) this.#owedTo.delete(device.id);
+    else this.#owedTo.set(device.id, left);
+  }
+
+  async #sendOwed(device: DeviceRecord, id: number, { indexes, offences }: Owed): Promise<void> {
+    const batch = await this.#deps.batch(id);
+    if (batch?.isSealed !== true || batch.root === null) return;
+    await this.#sendIncluded([device], batch.root, indexes);
+    if (batch.dat !== null) this.#sendFinal(device, batch.root, batch.dat);
+    for (const { statement, code } of offences) {
+      this.#sendOffence(device, batch.root, statement, code);
     }
   }
 
@@ -184,8 +209,7 @@ export class ReceiptSender {
     this.#deps.send(device.id, this.#deps.receiptMaker.forBody(body));
   }
 
-  #sendOffence(device: DeviceRecord, root: string, row: OwedRow, code: OffenceCode): void {
-    const { statement } = row;
+  #sendOffence(device: DeviceRecord, root: string, statement: Uint8Array, code: OffenceCode): void {
     const { chainId, receiptMaker, send } = this.#deps;
     const outcome = {
       kind: 'final' as const,
@@ -203,6 +227,21 @@ export class ReceiptSender {
       this.#deps.logger.warn({ error: messageOf(error) }, 'receipts could not be sent');
     }
   }
+}
+
+/** What is needed of rows until it is their device's turn: a fleet's whole rows would be gigabytes. */
+function owedByBatch(rows: readonly OwedRow[]): Map<number, Owed> {
+  const byBatch = new Map<number, Owed>();
+  for (const { batch, batchIndex, statement, offence } of rows) {
+    let owed = byBatch.get(batch);
+    if (owed === undefined) {
+      owed = { indexes: [], offences: [] };
+      byBatch.set(batch, owed);
+    }
+    owed.indexes.push(batchIndex);
+    if (offence !== null) owed.offences.push({ statement: statement.slice(), code: offence });
+  }
+  return byBatch;
 }
 
 /** The key ids of devices, one after the other. */

@@ -16,9 +16,9 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayKey } from '../core/gateway-key.js';
 import { ReceiptMaker } from '../core/receipt-maker.js';
-import type { WrittenDataset } from '../dataset/folder-writer.js';
 import { makeDataset, makeKey, makeRows, type TestRow } from '../dataset/testing.js';
-import { type IncludedChunk, includedReceipts } from './included-receipts.js';
+import { DatasetTrees } from './dataset-trees.js';
+import { type DatasetPlace, type IncludedChunk, includedReceipts } from './included-receipts.js';
 
 const logId = new Uint8Array(16).fill(4);
 const key = new GatewayKey(new Uint8Array(32).fill(5));
@@ -30,17 +30,16 @@ const ids = devices.map(({ id }) => toHex(id));
 const ENTRIES = 1100;
 const SORTED = 500;
 let parent: string;
-let folder: string;
+let dataset: DatasetPlace;
 let rows: TestRow[];
 let tree: MerkleTree;
-let written: WrittenDataset;
 
 beforeAll(async () => {
   parent = await mkdtemp(join(tmpdir(), 'waystone-included-'));
   rows = makeRows(devices, ENTRIES, 1);
   const gateway = makeKey('secp256k1');
-  written = await makeDataset({ parent, gateway, keys: devices, rows });
-  folder = written.directory;
+  const { directory: folder, root } = await makeDataset({ parent, gateway, keys: devices, rows });
+  dataset = { folder, root: toHex(root) };
   tree = new MerkleTree(rows.map(({ entry }) => leafHash(entry)));
 });
 afterAll(() => rm(parent, { recursive: true }));
@@ -52,13 +51,15 @@ const inHex = (chunks: readonly IncludedChunk[]): ChunkInHex[] =>
   chunks.map((chunk) => ({ ...chunk, receipts: toHex(chunk.receipts) }));
 
 async function chunksOf(
-  known: WrittenDataset | null,
+  known: MerkleTree | null,
   asked: readonly string[],
   indexes: readonly number[] | null,
 ): Promise<IncludedChunk[]> {
+  const trees = new DatasetTrees();
+  if (known !== null) trees.keep(known);
+  const what = { devices: fromHex(asked.join('')), indexes };
   const chunks: IncludedChunk[] = [];
-  const ids = fromHex(asked.join(''));
-  for await (const chunk of includedReceipts(folder, receiptMaker, known, ids, indexes, SORTED)) {
+  for await (const chunk of includedReceipts(dataset, { receiptMaker, trees }, what, SORTED)) {
     chunks.push(chunk);
   }
   return chunks;
@@ -70,10 +71,10 @@ async function hexOf(...what: Parameters<typeof chunksOf>): Promise<ChunkInHex[]
 
 const deviceOf = (index: number): string => ids[index % ids.length] as string;
 
-/** Entries in the order of their receipts: of each 500 all of a device together, devices as they were asked for. */
-function byDevice(indexes: readonly number[], asked: readonly string[]): number[] {
+/** Entries in the order of their receipts: of each `run` all of a device together, devices as they were asked for. */
+function byDevice(indexes: readonly number[], asked: readonly string[], run: number): number[] {
   const order = (index: number): number[] => [
-    Math.floor(index / SORTED),
+    Math.floor(index / run),
     asked.indexOf(deviceOf(index)),
     index,
   ];
@@ -85,9 +86,13 @@ function byDevice(indexes: readonly number[], asked: readonly string[]): number[
 }
 
 /** What the receipts of the entries at `indexes` are by the format: trees of 64 answers, each signed once. */
-function chunksByParts(indexes: readonly number[], asked: readonly string[]): ChunkInHex[] {
+function chunksByParts(
+  indexes: readonly number[],
+  asked: readonly string[],
+  run: number,
+): ChunkInHex[] {
   const chunks: IncludedChunk[] = [];
-  const ordered = byDevice(indexes, asked);
+  const ordered = byDevice(indexes, asked, run);
   for (let first = 0; first < ordered.length; first += 64) {
     const own = ordered.slice(first, first + 64);
     const bodies = own.map((index) => {
@@ -140,11 +145,11 @@ describe('included receipts', () => {
     'of $name say every entry of theirs once, those of a device in order, 64 under a signature',
     async ({ places }) => {
       const asked = places.map((place) => ids[place] as string);
-      const wanted = chunksByParts(entriesOf(...places), asked);
+      const wanted = chunksByParts(entriesOf(...places), asked, SORTED);
       expect(wanted.length).toBeGreaterThan(1);
       expect(await hexOf(null, asked, null)).toEqual(wanted);
-      // What sealing has made gives the same bytes as what is read from the folder.
-      expect(await hexOf(written, asked, null)).toEqual(wanted);
+      // The tree that sealing made gives the same bytes as the one that is made from the folder.
+      expect(await hexOf(tree, asked, null)).toEqual(wanted);
     },
   );
 
@@ -156,9 +161,9 @@ describe('included receipts', () => {
     { name: 'some that no dataset has', indexes: [2, ENTRIES, ENTRIES + 1, -1] },
   ])('of chosen entries are of these alone: $name', async ({ indexes }) => {
     const chosen = [...new Set(indexes)].sort((a, b) => a - b).filter((k) => k >= 0 && k < ENTRIES);
-    const wanted = chunksByParts(chosen, ids);
+    const wanted = chunksByParts(chosen, ids, ENTRIES);
     expect(await hexOf(null, ids, indexes)).toEqual(wanted);
-    expect(await hexOf(written, ids, indexes)).toEqual(wanted);
+    expect(await hexOf(tree, ids, indexes)).toEqual(wanted);
   });
 
   it('are the word of the gateway, each for its device', async () => {
@@ -181,9 +186,9 @@ describe('included receipts', () => {
   it('are none for devices without an entry, and for no entries', async () => {
     const stranger = toHex(makeKey('P-256').id);
     expect(await hexOf(null, [stranger], null)).toEqual([]);
-    expect(await hexOf(written, ids, [])).toEqual([]);
+    expect(await hexOf(tree, ids, [])).toEqual([]);
     // An entry of a device that was not asked for.
-    expect(await hexOf(written, [ids[0] as string], [1])).toEqual([]);
+    expect(await hexOf(tree, [ids[0] as string], [1])).toEqual([]);
   });
 
   it.runIf(process.platform === 'linux')(
@@ -195,11 +200,15 @@ describe('included receipts', () => {
             readlink(`/proc/self/fd/${fd}`).catch(() => ''),
           ),
         );
-        return targets.filter((target) => target.startsWith(folder)).length;
+        return targets.filter((target) => target.startsWith(dataset.folder)).length;
       };
-      const walk = includedReceipts(folder, receiptMaker, null, fromHex(ids.join('')), null);
+      const makers = { receiptMaker, trees: new DatasetTrees() };
+      const walk = includedReceipts(dataset, makers, {
+        devices: fromHex(ids.join('')),
+        indexes: null,
+      });
       expect((await walk.next()).done).toBe(false);
-      expect(await openInDataset()).toBe(2);
+      expect(await openInDataset()).toBe(1);
       await walk.return(undefined);
       expect(await openInDataset()).toBe(0);
     },

@@ -1,8 +1,8 @@
 import { fromHex, HASH_BYTES, type Outcome, statementHash } from '@waystone/proto';
 import { Answers, type EntryPlace, type ReceiptMaker } from '../core/receipt-maker.js';
 import type { Offender } from '../core/withdrawal.js';
-import { DatasetReader } from '../dataset/folder-reader.js';
-import type { WrittenDataset } from '../dataset/folder-writer.js';
+import { EntriesReader } from '../dataset/entries-reader.js';
+import type { DatasetTrees } from './dataset-trees.js';
 
 /** Receipts under one signature; also how many go from thread to thread, and out, at a time: PUBACKs wait behind them. */
 const RECEIPTS_EACH = 64;
@@ -19,112 +19,142 @@ export interface IncludedChunk {
   readonly receipts: Uint8Array<ArrayBuffer>;
 }
 
+/** A dataset by its folder and its root in hex. */
+export interface DatasetPlace {
+  readonly folder: string;
+  readonly root: string;
+}
+
+/** Entries and where they are in their dataset, in its order. */
+interface EntryRun {
+  readonly indexes: readonly number[];
+  readonly entries: readonly Buffer[];
+}
+
 /** Where device and statement lie in an entry (statement v1). */
 const DEVICE_AT = 48;
 const DEVICE_END = 80;
 const STATEMENT_BYTES = 200;
 
 /**
- * Walks a sealed dataset once and makes the receipts that say where devices' entries are.
+ * Makes the receipts that say where devices' entries are in a sealed dataset.
  *
- * @param known the dataset as it was written, or null to read it from its folder.
- * @param devices key ids, one after the other.
- * @param indexes only the entries at these places, or null for all.
+ * @param asked.devices key ids, one after the other.
+ * @param asked.indexes only the entries at these places, or null for all.
  * @param sortedMax entries whose receipts are in order of device, and of the dataset within each.
+ * @throws WaystoneError DATASET_NOT_FOUND or DATASET_DAMAGED.
  */
 export async function* includedReceipts(
-  folder: string,
-  receiptMaker: ReceiptMaker,
-  known: Pick<WrittenDataset, 'tree' | 'manifest' | 'manifestBytes'> | null,
-  devices: Uint8Array,
-  indexes: readonly number[] | null,
+  { folder, root }: DatasetPlace,
+  { receiptMaker, trees }: { readonly receiptMaker: ReceiptMaker; readonly trees: DatasetTrees },
+  asked: { readonly devices: Uint8Array; readonly indexes: readonly number[] | null },
   sortedMax = SORTED_MAX,
 ): AsyncGenerator<IncludedChunk> {
-  const wanted = indexes === null ? null : new Set(indexes);
-  const dataset = await DatasetReader.open(folder, known);
+  const entries = await EntriesReader.open(folder);
   try {
-    const tree = known?.tree ?? (await dataset.tree());
-    const { root, size: count } = tree;
-    yield* receiptsOf(dataset, receiptMaker, { devices, sortedMax }, (index) =>
-      wanted !== null && !wanted.has(index)
-        ? null
-        : {
-            outcome: { kind: 'included', entryLeaf: tree.leaf(index), root, index, count },
-            place: { tree, index },
-          },
-    );
+    const tree = await trees.of(root, entries);
+    const { root: treeRoot, size: count } = tree;
+    const { devices, indexes } = asked;
+    const runs = indexes === null ? allRuns(entries, sortedMax) : chosenRun(entries, indexes);
+    yield* receiptsOf(runs, receiptMaker, devices, (index) => ({
+      outcome: {
+        kind: 'included',
+        entryLeaf: tree.leaf(index),
+        root: treeRoot,
+        ...{ index, count },
+      },
+      place: { tree, index },
+    }));
   } finally {
-    await dataset.close();
+    await entries.close();
   }
 }
 
 /**
- * Walks a withdrawn dataset and makes the receipts that say why entries get no DAT.
+ * Makes the receipts that say why entries of a withdrawn dataset get no DAT.
  *
  * @param devices key ids, one after the other.
+ * @throws WaystoneError as {@link includedReceipts}.
  */
 export async function* withdrawnReceipts(
-  folder: string,
+  { folder, root }: DatasetPlace,
   receiptMaker: ReceiptMaker,
   devices: Uint8Array,
   { offenders, chainId }: { readonly offenders: readonly Offender[]; readonly chainId: number },
 ): AsyncGenerator<IncludedChunk> {
   const codes = new Map(offenders.map(({ index, code }) => [index, code]));
-  const dataset = await DatasetReader.open(folder);
+  const entries = await EntriesReader.open(folder);
   try {
-    const root = fromHex(dataset.manifest.root);
-    yield* receiptsOf(dataset, receiptMaker, { devices, sortedMax: SORTED_MAX }, (index) => {
-      const code = codes.get(index);
-      if (code === undefined) return null;
-      return { outcome: { kind: 'final', root, tokenId: 0n, chainId, code }, place: null };
-    });
+    yield* receiptsOf(chosenRun(entries, codes.keys()), receiptMaker, devices, (index) => ({
+      outcome: {
+        kind: 'final',
+        root: fromHex(root),
+        tokenId: 0n,
+        chainId,
+        code: codes.get(index) as Offender['code'],
+      },
+      place: null,
+    }));
   } finally {
-    await dataset.close();
+    await entries.close();
   }
 }
 
+async function* allRuns(reader: EntriesReader, entriesEach: number): AsyncGenerator<EntryRun> {
+  for await (const { first, entries } of reader.runs(entriesEach)) {
+    yield { indexes: entries.map((_, k) => first + k), entries };
+  }
+}
+
+async function* chosenRun(
+  reader: EntriesReader,
+  indexes: Iterable<number>,
+): AsyncGenerator<EntryRun> {
+  const chosen = await reader.chosen(indexes);
+  yield { indexes: [...chosen.keys()], entries: [...chosen.values()] };
+}
+
 /**
- * Receipts for the entries of devices that `answer` has one for. What a device has among the entries that are sorted
- * together comes together, and so leaves in one write: devices that send in turn would get one for each receipt.
+ * Receipts for the entries of devices. What a device has in a run comes together, and so leaves in one write: devices that
+ * send in turn would get one for each receipt.
  */
 async function* receiptsOf(
-  dataset: DatasetReader,
+  runs: AsyncIterable<EntryRun>,
   receiptMaker: ReceiptMaker,
-  { devices, sortedMax }: { readonly devices: Uint8Array; readonly sortedMax: number },
-  answer: (index: number) => { outcome: Outcome; place: EntryPlace | null } | null,
+  devices: Uint8Array,
+  answer: (index: number) => { outcome: Outcome; place: EntryPlace | null },
 ): AsyncGenerator<IncludedChunk> {
   const ids = Buffer.from(devices.buffer, devices.byteOffset, devices.length);
   const placeOf = new Map<string, number>();
   for (let at = 0; at < ids.length; at += HASH_BYTES) placeOf.set(nameOf(ids, at), at / HASH_BYTES);
   let places: number[] = [];
-  let entries: (EntryPlace | null)[] = [];
+  let entryPlaces: (EntryPlace | null)[] = [];
   let answers = new Answers(RECEIPTS_EACH);
   const chunk = (): IncludedChunk => {
-    const { bytes: receipts, lengths } = receiptMaker.receipts(answers, entries);
+    const { bytes: receipts, lengths } = receiptMaker.receipts(answers, entryPlaces);
     const made = { places, lengths, receipts };
     places = [];
-    entries = [];
+    entryPlaces = [];
     answers = new Answers(RECEIPTS_EACH);
     return made;
   };
-  for await (const { first, entries: run } of dataset.runs(sortedMax)) {
+  for await (const { indexes, entries } of runs) {
     const sorted = Float64Array.from(
-      run.flatMap((entry, k) => {
+      entries.flatMap((entry, k) => {
         const place = placeOf.get(nameOf(entry, DEVICE_AT));
-        return place === undefined ? [] : [place * run.length + k];
+        return place === undefined ? [] : [place * entries.length + k];
       }),
     ).sort();
     for (const one of sorted) {
-      const k = one % run.length;
-      const entry = run[k] as Buffer;
-      const made = answer(first + k);
-      if (made === null) continue;
-      places.push((one - k) / run.length);
-      entries.push(made.place);
+      const k = one % entries.length;
+      const entry = entries[k] as Buffer;
+      const { outcome, place } = answer(indexes[k] as number);
+      places.push((one - k) / entries.length);
+      entryPlaces.push(place);
       answers.add({
         device: entry.subarray(DEVICE_AT, DEVICE_END),
         statement: statementHash(entry.subarray(0, STATEMENT_BYTES)),
-        outcome: made.outcome,
+        outcome,
       });
       if (answers.size === RECEIPTS_EACH) yield chunk();
     }

@@ -13,18 +13,24 @@ import { ReceiptMaker } from '../core/receipt-maker.js';
 import { serveCalls } from '../core/rpc.js';
 import { yieldToOthers } from '../core/thread-priority.js';
 import type { Offender } from '../core/withdrawal.js';
+import { EntriesReader } from '../dataset/entries-reader.js';
 import { DatasetReader } from '../dataset/folder-reader.js';
 import {
   addCheckpoint,
   type DatasetIdentity,
   prepareDatasetFolder,
   publishDatasetFolder,
-  type WrittenDataset,
 } from '../dataset/folder-writer.js';
 import { makeProof, proofToJson } from '../dataset/proof.js';
 import { publishEntries } from '../dataset/published.js';
 import type { DatasetThreadData } from './dataset-thread.js';
-import { type IncludedChunk, includedReceipts, withdrawnReceipts } from './included-receipts.js';
+import { DatasetTrees } from './dataset-trees.js';
+import {
+  type DatasetPlace,
+  type IncludedChunk,
+  includedReceipts,
+  withdrawnReceipts,
+} from './included-receipts.js';
 import { type Inspection, type InspectionFacts, inspectDataset } from './inspect-dataset.js';
 import { checkServed, lookAtPublic } from './published-entries.js';
 import { REST_PREFIX, writeRest } from './rest-file.js';
@@ -41,9 +47,9 @@ const REMOVED_PREFIX = '.removed-';
 
 const included = new Map<number, AsyncGenerator<IncludedChunk>>();
 let lastIncluded = 0;
-/** The newest dataset, until its `included` receipts are asked for. */
-let newest: WrittenDataset | null = null;
+const trees = new DatasetTrees();
 const datasetsFolder = join(dataFolder, 'datasets');
+const placeOf = (root: string): DatasetPlace => ({ folder: join(datasetsFolder, root), root });
 
 /** The dataset thread: all work on dataset folders that takes time. */
 const operations = {
@@ -63,8 +69,8 @@ const operations = {
     const options = { identity, parent: datasetsFolder, didOf };
     const prepared = await prepareDatasetFolder(options, rows);
     crashPoint('seal:written');
-    newest = await publishDatasetFolder(prepared);
-    const { root, count, manifestHash, manifest } = newest;
+    const { root, count, manifestHash, manifest, tree } = await publishDatasetFolder(prepared);
+    trees.keep(tree);
     const { minUs, maxUs } = manifest.time;
     return { root, count, manifestHash, minTimeUs: minUs, maxTimeUs: maxUs };
   },
@@ -78,10 +84,10 @@ const operations = {
    */
   openIncluded: (root: string, devices: Uint8Array, indexes: readonly number[] | null): number => {
     const number = ++lastIncluded;
-    const known = newest?.manifest.root === root ? newest : null;
-    if (known !== null) newest = null;
-    const folder = join(datasetsFolder, root);
-    included.set(number, includedReceipts(folder, receiptMaker, known, devices, indexes));
+    included.set(
+      number,
+      includedReceipts(placeOf(root), { receiptMaker, trees }, { devices, indexes }),
+    );
     return number;
   },
 
@@ -93,8 +99,8 @@ const operations = {
     chainId: number,
   ): number => {
     const number = ++lastIncluded;
-    const folder = join(datasetsFolder, root);
-    included.set(number, withdrawnReceipts(folder, receiptMaker, devices, { offenders, chainId }));
+    const withdrawn = { offenders, chainId };
+    included.set(number, withdrawnReceipts(placeOf(root), receiptMaker, devices, withdrawn));
     return number;
   },
 
@@ -146,15 +152,15 @@ const operations = {
   checkServed,
   lookAtPublic,
 
-  /** @throws RangeError when the dataset has fewer entries. */
+  /** @throws RangeError when the dataset has fewer entries; WaystoneError DATASET_NOT_FOUND or DATASET_DAMAGED. */
   entry: async (root: string, index: number): Promise<EntryProof> => {
-    const dataset = await DatasetReader.open(join(datasetsFolder, root));
+    const entries = await EntriesReader.open(join(datasetsFolder, root));
     try {
-      const entry = await dataset.entry(index);
-      const path = (await dataset.tree()).inclusionProof(index);
+      const entry = await entries.entry(index);
+      const path = (await trees.of(root, entries)).inclusionProof(index);
       return { entry: toHex(entry), path: path.map(toHex) };
     } finally {
-      await dataset.close();
+      await entries.close();
     }
   },
 
