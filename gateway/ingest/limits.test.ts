@@ -106,6 +106,13 @@ describe('a device', () => {
     ]);
   });
 
+  it('says hello three times for each login that it may make, and waits for more', () => {
+    const rates = new DeviceRates(OPTIONS);
+    for (let k = 0; k < 18; k++) expect(rates.hello(1, 0)).toBe(0);
+    expect([rates.hello(1, 0), rates.hello(1, 0), rates.hello(2, 0)]).toEqual([3_334, 6_667, 0]);
+    expect(rates.login(1, 0)).toBe(true);
+  });
+
   it('is forgotten once its past no longer matters', () => {
     const rates = new DeviceRates(OPTIONS);
     for (let device = 0; device < 1_000; device++) rates.login(device, 0);

@@ -1,3 +1,4 @@
+import { topicOf } from '@waystone/proto';
 import { afterEach, expect, it } from 'vitest';
 import { TestDevice } from '../harness/device.js';
 import { makeHome, removeHome, startInProcess, type TestGateway } from '../harness/gateway.js';
@@ -52,6 +53,26 @@ it.each([
     expect(await gateway.refused('OVERLOADED')).toBe(0);
   },
 );
+
+it('reads a device that says hello again and again no faster than its rate, and lets others go on', async () => {
+  // Sixty hellos at once, and one a second after that.
+  await start('mqtt.loginsPerMinuteMax=20');
+  const client = await DeviceClient.open(gateway, await enrolled());
+  const other = await DeviceClient.open(gateway, await enrolled());
+  const count = 63;
+  const hellos: Uint8Array[] = [];
+  for (let k = 0; k < count; k++) hellos.push(await client.device.hello());
+  const startMs = performance.now();
+  const topic = topicOf(client.device.topicId, 'hello');
+  const ids = hellos.map((hello) => client.publish(hello, { topic }));
+  const envelope = client.publish(await client.device.envelope());
+  await other.deliver(await other.device.envelope());
+  for (const id of [...ids, envelope]) await client.acknowledged(id);
+  const seconds = (performance.now() - startMs) / 1000;
+  console.log(`${count} hellos in ${seconds.toFixed(1)} s`);
+  expect(seconds).toBeGreaterThan((count - 60) * 0.9);
+  expect(await gateway.refused('OVERLOADED')).toBe(0);
+});
 
 it('takes so many connections of one address at once, and others once there is room', async () => {
   await start('mqtt.connectionsPerAddressMax=3');
