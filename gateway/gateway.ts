@@ -70,6 +70,9 @@ const DOUBT_KEPT_EVERY_MS = 600_000;
 /** How often the space on disk, and the clock, are looked at. */
 const DISK_EVERY_MS = 2_000;
 
+/** Receipts that one call asks the ledger for: each may take a signature, and commit groups wait behind it. */
+const RECEIPTS_PER_CALL = 64;
+
 /** Verifier threads: one core is left to the broker and the ledger, but two verifiers pay on two cores. */
 const VERIFIERS = 2;
 
@@ -342,7 +345,12 @@ export async function startGateway(config: Config, deps: GatewayDeps): Promise<R
         if (fault === null && hello.enrolment !== null)
           await proofs?.keep(device.id, hello.enrolment);
         if (fault !== null || hello.wantedReceipts.length === 0) return fault;
-        const owed = await ledger.calls.owedReceipts(device.id, hello.wantedReceipts);
+        const wanted = hello.wantedReceipts;
+        const owed = [];
+        for (let at = 0; at < wanted.length; at += RECEIPTS_PER_CALL) {
+          const some = wanted.slice(at, at + RECEIPTS_PER_CALL);
+          owed.push(...(await ledger.calls.owedReceipts(device.id, some)));
+        }
         void receipts.owed(device, owed);
         return null;
       },
