@@ -145,12 +145,16 @@ export class ReceiptSender {
    * Answers what a hello asked for, as far as it is known by now: with what is in the rows at once, with what is to be made
    * from datasets when it is the device's turn. Of hellos beyond its share only the rows are answered.
    */
-  async owed(device: DeviceRecord, rows: readonly OwedRow[]): Promise<void> {
+  owed(device: DeviceRecord, rows: readonly OwedRow[]): Promise<void> {
     for (const { stored } of rows) this.#deps.send(device.id, stored);
     const waiting = this.#owedTo.get(device.id) ?? 0;
-    if (rows.length === 0 || waiting >= OWED_EACH_MAX) return;
-    const byBatch = owedByBatch(rows);
+    if (rows.length === 0 || waiting >= OWED_EACH_MAX) return Promise.resolve();
     this.#owedTo.set(device.id, waiting + 1);
+    // Nothing that waits from here on holds the rows.
+    return this.#owedInTurn(device, owedByBatch(rows));
+  }
+
+  async #owedInTurn(device: DeviceRecord, byBatch: ReadonlyMap<number, Owed>): Promise<void> {
     await this.#owed.run(async () => {
       for (const [batch, owed] of byBatch) {
         await this.#quietly(() => this.#sendOwed(device, batch, owed));
