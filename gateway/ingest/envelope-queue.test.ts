@@ -254,6 +254,6 @@ it('remembers few devices that it has answered', () => {
   const decisions = devices.map((device) => decision(add(device, new FakeSource()), device.id));
   expect(queue.devices).toBe(20_000);
   queue.decide(decisions);
-  expect(queue.devices).toBeLessThanOrEqual(16_384);
+  expect(queue.devices).toBeLessThanOrEqual(1_024);
   expect([queue.size, queue.bytes]).toEqual([0, 0]);
 });

@@ -12,11 +12,8 @@ export interface QueueLimits {
   readonly inFlightBytesMax: number;
 }
 
-/**
- * Devices whose lines are kept though they are empty, 3 MB of them: entries that come and go are what {@link TicketTable}
- * avoids.
- */
-const LINES_KEPT = 16_384;
+/** Devices whose lines are kept though they are empty. */
+const LINES_KEPT = 1_024;
 
 /** Why a source is not read. */
 const FULL = { itself: 1, device: 2, total: 4 } as const;
@@ -73,7 +70,10 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
   readonly #submit: Submit;
   readonly #answer: Answer<Source>;
   readonly #waiting = new TicketTable<Waiting<Source>>();
-  readonly #lines = new Map<number, Line<Source>>();
+  /** By device. Lines are only added; a map that loses some is what {@link TicketTable} avoids. */
+  #lines = new Map<number, Line<Source>>();
+  /** Lines that are empty. */
+  #idle = 0;
   /** Sources that wait for room in the whole queue, the longest waiting first. */
   readonly #heldByTotal = new Set<Source>();
   /** The line for which a source is held. */
@@ -123,7 +123,7 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
     if (line === undefined) {
       line = { waiting: [], bytes: 0, held: null };
       this.#lines.set(device.id, line);
-    }
+    } else if (line.waiting.length === 0) this.#idle -= 1;
     line.waiting.push(waiting);
     line.bytes += sizeBytes;
     source.inFlight += 1;
@@ -187,12 +187,19 @@ export class EnvelopeQueue<Source extends EnvelopeSource = EnvelopeSource> {
         for (const source of line.held) this.#heldByLine.delete(source);
         line.held = null;
       }
-      if (line.waiting.length === 0 && this.#lines.size > LINES_KEPT) this.#lines.delete(id);
+      if (line.waiting.length === 0) this.#idle += 1;
     }
+    if (this.#idle > LINES_KEPT) this.#forgetIdle();
     // Only now: whoever is read again may submit at once.
     for (const source of opened) this.#release(source, FULL.device);
     for (const source of shorter) this.#openSource(source);
     this.#openTotal();
+  }
+
+  /** Goes on with a map of those lines that are not empty. */
+  #forgetIdle(): void {
+    this.#lines = new Map([...this.#lines].filter(([, { waiting }]) => waiting.length > 0));
+    this.#idle = 0;
   }
 
   #acknowledge(line: Line<Source>): void {
