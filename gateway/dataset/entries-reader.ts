@@ -19,7 +19,6 @@ export class EntriesReader {
   /** Number of entries. */
   readonly count: number;
   readonly #file: FileHandle;
-  #tree: Promise<MerkleTree> | undefined;
 
   protected constructor(directory: string, { file, count }: EntriesFile) {
     this.directory = directory;
@@ -49,13 +48,8 @@ export class EntriesReader {
     return this.read(this.#file, index * ENTRY_BYTES, ENTRY_BYTES);
   }
 
-  /** The tree over the entries, made once. */
-  tree(): Promise<MerkleTree> {
-    this.#tree ??= this.#makeTree();
-    return this.#tree;
-  }
-
-  async #makeTree(): Promise<MerkleTree> {
+  /** Makes the tree over the entries. */
+  async tree(): Promise<MerkleTree> {
     const leaves = new Uint8Array(this.count * HASH_BYTES);
     for await (const { first, entries } of this.runs()) {
       for (const [k, entry] of entries.entries()) {

@@ -53,15 +53,15 @@ export async function* includedReceipts(
   const entries = await EntriesReader.open(folder);
   try {
     const tree = await trees.of(root, entries);
-    const { root: treeRoot, size: count } = tree;
     const { devices, indexes } = asked;
     const runs = indexes === null ? allRuns(entries, sortedMax) : chosenRun(entries, indexes);
     yield* receiptsOf(runs, receiptMaker, devices, (index) => ({
       outcome: {
         kind: 'included',
         entryLeaf: tree.leaf(index),
-        root: treeRoot,
-        ...{ index, count },
+        root: tree.root,
+        index,
+        count: tree.size,
       },
       place: { tree, index },
     }));
@@ -82,13 +82,14 @@ export async function* withdrawnReceipts(
   devices: Uint8Array,
   { offenders, chainId }: { readonly offenders: readonly Offender[]; readonly chainId: number },
 ): AsyncGenerator<IncludedChunk> {
+  const rootBytes = fromHex(root);
   const codes = new Map(offenders.map(({ index, code }) => [index, code]));
   const entries = await EntriesReader.open(folder);
   try {
     yield* receiptsOf(chosenRun(entries, codes.keys()), receiptMaker, devices, (index) => ({
       outcome: {
         kind: 'final',
-        root: fromHex(root),
+        root: rootBytes,
         tokenId: 0n,
         chainId,
         code: codes.get(index) as Offender['code'],
@@ -139,13 +140,12 @@ async function* receiptsOf(
     return made;
   };
   for await (const { indexes, entries } of runs) {
-    const sorted = Float64Array.from(
-      entries.flatMap((entry, k) => {
-        const place = placeOf.get(nameOf(entry, DEVICE_AT));
-        return place === undefined ? [] : [place * entries.length + k];
-      }),
-    ).sort();
-    for (const one of sorted) {
+    const wanted: number[] = [];
+    for (const [k, entry] of entries.entries()) {
+      const place = placeOf.get(nameOf(entry, DEVICE_AT));
+      if (place !== undefined) wanted.push(place * entries.length + k);
+    }
+    for (const one of Float64Array.from(wanted).sort()) {
       const k = one % entries.length;
       const entry = entries[k] as Buffer;
       const { outcome, place } = answer(indexes[k] as number);
