@@ -46,7 +46,7 @@ export class Connection implements GuardHandler {
   relay: RelayRecord | null = null;
   /** Decides, for each PUBLISH, whether it is an envelope and of which device. */
   upTopics: UpTopics = NO_UP_TOPICS;
-  /** What the sweep saw last time: bytes that the client had taken, and when that last grew. */
+  /** What the sweep saw last, see `Watched` in `silence.ts`. */
   sentBytes = 0;
   sentAtMs = performance.now();
   /** Whether the last receipt was left out because the client takes too little. */

@@ -15,7 +15,7 @@ interface Rates {
   readonly hellos: TokenBucket;
 }
 
-/** Hellos of a device for each login that it may make: one after it, one when its key is asked for, one that is its will. */
+/** Hellos of a device for each login that it may make: one after it, one when its key is asked for, one when it was told to come again. */
 const HELLOS_PER_LOGIN = 3;
 
 /** Rates of each device, whatever connections it uses. There is one entry for each device that logged in lately. */

@@ -51,13 +51,13 @@ async function withDevices(devices: number, quick: boolean): Promise<GrowthPoint
   const measuredSeconds = quick ? 3 : 20;
   const seconds = warmUpSeconds + measuredSeconds + 1;
   const gateway = await BenchGateway.start(await BenchGateway.makeHome(), { set: openTo(devices) });
-  const { load } = await connectLoad(gateway, {
-    keyType: 'Ed25519',
-    framesEach,
-    devices,
-    envelopesEach: Math.ceil((rate * seconds) / devices) + 1,
-  });
   try {
+    const { load } = await connectLoad(gateway, {
+      keyType: 'Ed25519',
+      framesEach,
+      devices,
+      envelopesEach: Math.ceil((rate * seconds) / devices) + 1,
+    });
     const cpuUsPerFrame = async (): Promise<number> => {
       await delay(warmUpSeconds * 1000);
       const cpuBeforeUs = cpuUsOf(gateway.pid);
@@ -67,10 +67,13 @@ async function withDevices(devices: number, quick: boolean): Promise<GrowthPoint
       const frames = (after.acknowledged - before.acknowledged) * framesEach;
       return (cpuUsOf(gateway.pid) - cpuBeforeUs) / frames;
     };
-    const [measured] = await Promise.all([cpuUsPerFrame(), load.calls.pace({ rate, seconds })]);
-    return { count: devices, cpuUsPerFrame: measured };
+    try {
+      const [measured] = await Promise.all([cpuUsPerFrame(), load.calls.pace({ rate, seconds })]);
+      return { count: devices, cpuUsPerFrame: measured };
+    } finally {
+      load.kill();
+    }
   } finally {
-    load.kill();
     await gateway.remove();
   }
 }
